@@ -1,0 +1,1 @@
+"""What no single service owns: runtime, world, drills, simulation, command line."""
