@@ -1,0 +1,140 @@
+"""A customer that calls the regional endpoint by its name, over and over.
+
+Nobody tells it that an outage is on. Each attempt opens a channel of its own, as a
+program that has just started does: its resolver asks our DNS, so that it suffers an
+empty answer within one attempt, and is well again with the first attempt after it.
+With `keep_channel` it is a program that has been running all along: it has resolved
+once, keeps those addresses and notices nothing. docs/clients.md has the figures.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Never
+
+import grpc
+from opentelemetry import trace
+
+from protos.world.v1 import world_pb2, world_pb2_grpc
+from staleplan.runtime.attributes import ENDPOINT
+from staleplan.runtime.channel import MIN_RESOLUTION_PERIOD_MS, TracedChannel
+from staleplan.runtime.clock import Clock
+from staleplan.runtime.telemetry import Telemetry
+from staleplan.world.model import Experience
+from staleplan.world.settings import CustomerSettings
+
+MIN_INTERVAL_S = 0.02
+"""Shortest time between two calls, wall seconds: 50 a second, each 3 ms of work for
+customer, load balancer and DNS together, so that they take a sixth of one core."""
+
+MAX_IN_FLIGHT = 16
+"""Calls in flight at once. At the shortest interval calls may take 320 ms before one
+delays the next."""
+
+MAX_EXPERIENCES = 100_000
+"""Calls that are remembered: 33 minutes at the shortest interval, some 25 MB."""
+
+_OPTIONS = (
+    # A connection that another channel left open would be no attempt of its own.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A proxy from the environment would resolve the name in our place.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.dns_min_time_between_resolutions_ms", MIN_RESOLUTION_PERIOD_MS),
+)
+
+
+class Customer:
+    """Calls one endpoint through DNS and remembers what it got."""
+
+    def __init__(
+        self,
+        settings: CustomerSettings,
+        dns_target: str,
+        port: int,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        """Will resolve at `dns_target` and connect to `port` of what it is told."""
+        self._settings = settings
+        self._target = f"dns://{dns_target}/{settings.endpoint}:{port}"
+        self._telemetry = telemetry
+        self._clock = clock
+        self._experiences: deque[Experience] = deque(maxlen=MAX_EXPERIENCES)
+        self._sequence = 0
+        self._kept: grpc.aio.Channel | None = None
+
+    def experiences(self, after: int, limit: int) -> list[Experience]:
+        """Returns up to `limit` calls with a later sequence number, oldest first."""
+        if not self._experiences:
+            return []
+        skipped = max(0, after + 1 - self._experiences[0].sequence)
+        return list(islice(self._experiences, skipped, skipped + limit))
+
+    async def run(self) -> Never:
+        """Calls at the interval until cancelled.
+
+        A slow call delays the next only when `MAX_IN_FLIGHT` are on their way; calls
+        that could not begin then are not made up for.
+        """
+        in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
+        least_s = MIN_INTERVAL_S / self._clock.wall_s(1.0)
+        interval_s = max(self._settings.call_interval_s, least_s)
+        try:
+            async with asyncio.TaskGroup() as calls:
+                while True:
+                    await in_flight.acquire()
+                    call = calls.create_task(self.call())
+                    call.add_done_callback(lambda _: in_flight.release())
+                    await self._clock.sleep_s(interval_s)
+        finally:
+            if self._kept:
+                await self._kept.close()
+
+    async def call(self) -> Experience:
+        """Makes one call, remembers and returns what came of it."""
+        at_s, started_s = self._clock.now_s(), time.perf_counter()
+        with self._telemetry.tracer.start_as_current_span(
+            "customer.call", attributes={ENDPOINT: self._settings.endpoint}
+        ) as span:
+            status, load_balancer, detail = await self._attempt()
+            if detail:
+                span.set_status(trace.StatusCode.ERROR, detail)
+        took_s = time.perf_counter() - started_s
+        return self._remember(at_s, status.name, load_balancer, detail, took_s)
+
+    def _remember(
+        self, at_s: float, status: str, load_balancer: str, detail: str, took_s: float
+    ) -> Experience:
+        self._sequence += 1
+        experience = Experience(
+            self._sequence, at_s, status, load_balancer, detail, took_s
+        )
+        self._experiences.append(experience)
+        return experience
+
+    async def _attempt(self) -> tuple[grpc.StatusCode, str, str]:
+        """Returns the status, the load balancer that answered, and what failed."""
+        try:
+            async with self._channel() as channel:
+                reply = await world_pb2_grpc.EndpointServiceStub(channel).Call(
+                    world_pb2.CallRequest(), timeout=self._settings.call_timeout_s
+                )
+        except grpc.aio.AioRpcError as error:
+            return error.code(), "", error.details() or error.code().name
+        return grpc.StatusCode.OK, reply.load_balancer, ""
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[grpc.aio.Channel]:
+        if self._settings.keep_channel:
+            self._kept = self._kept or self._open()
+            yield self._kept
+            return
+        async with self._open() as channel:
+            yield channel
+
+    def _open(self) -> grpc.aio.Channel:
+        bare = grpc.aio.insecure_channel(self._target, _OPTIONS)
+        return TracedChannel(bare, self._telemetry)
