@@ -1,0 +1,5 @@
+"""`python -m staleplan.cli` is `staleplan`."""
+
+from staleplan.cli.app import main
+
+main()

@@ -1,0 +1,235 @@
+"""`staleplan drill` and `staleplan replay`: play the event, and judge it.
+
+What is heavy is imported when a command runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from staleplan.cli.errors import CommandError, nearest
+
+if TYPE_CHECKING:
+    from staleplan.drills.result import Result
+    from staleplan.drills.runner import Order
+    from staleplan.runtime.settings import Mode
+
+DRILLS = {"dns-race": "a late enactor overwrites a newer plan, and clean-up deletes it"}
+
+app = typer.Typer(no_args_is_help=True, help="Play a scenario, and judge it.")
+
+
+class Modes(StrEnum):
+    """Which presets of safeguards to run."""
+
+    BUGGY = "buggy"
+    FIXED = "fixed"
+    BOTH = "both"
+
+
+class Stages(StrEnum):
+    """What to run on."""
+
+    LIVE = "live"
+    SIM = "sim"
+
+
+ModeOption = Annotated[Modes, typer.Option(help="As it failed, hardened, or both.")]
+OnOption = Annotated[
+    Stages, typer.Option(help="Real services, or the same cores in virtual time.")
+]
+SeedOption = Annotated[int, typer.Option(help="What chance is drawn from.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+StateOption = Annotated[
+    Path, typer.Option(envvar="STALEPLAN_STATE_FOLDER", help="Where files are kept.")
+]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="STALEPLAN_DATABASE_URL", help="PostgreSQL; else the embedded one."
+    ),
+]
+
+
+@app.command("list")
+def list_drills(as_json: JsonOption = False) -> None:
+    """List the scenarios."""
+    if as_json:
+        typer.echo(json.dumps(DRILLS))
+        return
+    for name, what in DRILLS.items():
+        typer.echo(f"{name}  {what}")
+
+
+@app.command("run")
+def run(
+    name: Annotated[str, typer.Argument(help="A scenario: see `drill list`.")],
+    mode: ModeOption = Modes.BOTH,
+    safeguard: Annotated[
+        list[str] | None, typer.Option(help="FIELD=on|off; may be repeated.")
+    ] = None,
+    ablate: Annotated[
+        bool, typer.Option(help="Each safeguard alone, and all but each.")
+    ] = False,
+    on: OnOption = Stages.LIVE,
+    seed: SeedOption = 1,
+    count: Annotated[int, typer.Option(min=1, help="Seeds, one after another.")] = 1,
+    natural: Annotated[
+        bool, typer.Option(help="Only starve the late enactor; chance does the rest.")
+    ] = False,
+    fault: Annotated[bool, typer.Option(help="Without: nothing goes wrong.")] = True,
+    endpoints: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Account-specific endpoints.")
+    ] = 2_000,
+    processes: Annotated[
+        bool, typer.Option(help="Each service as its own process.")
+    ] = False,
+    state: StateOption = Path(".staleplan"),
+    database_url: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario. Exit code: 0 as expected, 1 not, 2 the run proves nothing."""
+    if name not in DRILLS:
+        raise CommandError(f"no drill {name!r}; {nearest(name, DRILLS)}")
+    from staleplan.drills.dns_race import Script
+    from staleplan.drills.pace import CALM_PACE, DRILL_PACE
+    from staleplan.drills.runner import Order, ablations
+
+    switched = _switches(safeguard or ())
+    base = Order(
+        mode="buggy",
+        script=Script(seed, natural=natural, fault=fault),
+        on=on.value,
+        switched=switched,
+        pace=DRILL_PACE if fault else CALM_PACE,
+        state_folder=state,
+        account_endpoints=endpoints,
+        processes=processes,
+    )
+    if ablate:
+        variants = [
+            replace(base, mode=preset, switched=chosen, title=title)
+            for title, preset, chosen in ablations()
+        ]
+    else:
+        variants = [replace(base, mode=each) for each in _modes(mode)]
+    orders = [
+        replace(each, script=replace(each.script, seed=seed + more))
+        for more in range(count)
+        for each in variants
+    ]
+    _report(_run_all(orders, database_url, at_once=2), orders, as_json=as_json)
+
+
+def replay(
+    mode: ModeOption = Modes.BOTH,
+    on: OnOption = Stages.LIVE,
+    seed: SeedOption = 1,
+    state: StateOption = Path(".staleplan"),
+    database_url: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay the night: 22:18 to 02:40 PDT, buggy and fixed side by side."""
+    from staleplan.drills.runner import Order
+    from staleplan.drills.us_east_1 import DAY_PACE, night
+
+    orders = [
+        Order(
+            mode=each,
+            script=night(seed, operators=each == "buggy"),
+            on=on.value,
+            pace=DAY_PACE,
+            state_folder=state,
+            title="replay",
+        )
+        for each in _modes(mode)
+    ]
+    _report(_run_all(orders, database_url, at_once=2), orders, as_json=as_json)
+
+
+def _modes(mode: Modes) -> list[Mode]:
+    chosen: dict[Modes, list[Mode]] = {
+        Modes.BUGGY: ["buggy"],
+        Modes.FIXED: ["fixed"],
+        Modes.BOTH: ["buggy", "fixed"],
+    }
+    return chosen[mode]
+
+
+def _switches(given: Sequence[str]) -> dict[str, bool]:
+    """Read FIELD=on|off. Raises: CommandError, with the nearest name."""
+    from staleplan.drills.runner import NAMES
+
+    switched = {}
+    for each in given:
+        field, _, value = each.partition("=")
+        field = field.removeprefix("enactor.")
+        if field not in NAMES:
+            raise CommandError(f"no safeguard {field!r}; {nearest(field, NAMES)}")
+        if value not in {"on", "off"}:
+            raise CommandError(f"{each!r}: a safeguard is on or off, as in {field}=on")
+        switched[field] = value == "on"
+    return switched
+
+
+def _run_all(
+    orders: Sequence[Order], database_url: str | None, *, at_once: int
+) -> list[Result]:
+    """Run several orders, a few at a time, on one PostgreSQL."""
+    from staleplan.drills.runner import run_order
+    from staleplan.runtime.errors import ServiceError
+    from staleplan.runtime.postgres import PostgresError, postgres
+    from staleplan.stack.child import StackFailed
+    from staleplan.stack.outside import ServiceFailedError
+
+    if orders[0].on == "sim":
+        return [asyncio.run(run_order(each)) for each in orders]
+
+    async def run_each(url: str) -> list[Result]:
+        turn = asyncio.Semaphore(at_once)
+
+        async def run_one(order: Order) -> Result:
+            async with turn:
+                return await run_order(replace(order, database_url=url))
+
+        # One that fails ends the others: nothing is left running.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run_one(order)) for order in orders]
+        return [task.result() for task in tasks]
+
+    try:
+        with postgres(database_url, orders[0].state_folder) as url:
+            return asyncio.run(run_each(url))
+    except* (
+        OSError,
+        PostgresError,
+        ServiceError,
+        ServiceFailedError,
+        StackFailed,
+    ) as failed:
+        raise CommandError(str(failed.exceptions[0])) from failed
+
+
+def _report(
+    results: Sequence[Result], orders: Sequence[Order], *, as_json: bool
+) -> None:
+    """Print what came of it, and exit with the verdict's code."""
+    from staleplan.cli import race_report
+    from staleplan.drills.result import EXIT_CODES, verdict_of
+
+    verdict = verdict_of(results)
+    if as_json:
+        runs = [result.to_json() for result in results]
+        whole = runs[0] if len(runs) == 1 else {"runs": runs, "verdict": verdict}
+        typer.echo(json.dumps(whole, indent=2))
+    else:
+        race_report.show(results, [order.title for order in orders], verdict)
+    raise typer.Exit(EXIT_CODES[verdict])

@@ -1,0 +1,241 @@
+"""Runs `dns-race` on either stage and reports it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+
+from enactor.safeguards import BUGGY, FIXED, Safeguards
+from protos.runtime.v1 import runtime_pb2
+from protos.runtime.v1.runtime_pb2_grpc import SafeguardServiceStub
+from staleplan.drills import race_result
+from staleplan.drills.dns_race import Script, Void, run_race
+from staleplan.drills.live import LiveStage, live_stage
+from staleplan.drills.pace import DRILL_PACE, Pace
+from staleplan.drills.result import Event, Result, Verdict
+from staleplan.drills.stage import Stage
+from staleplan.runtime.channel import channel
+from staleplan.runtime.footing import footing
+from staleplan.runtime.settings import Mode, ServiceSettings
+from staleplan.runtime.telemetry import Exporters, Telemetry
+from staleplan.sim import dns_region as sim
+from staleplan.spec import replay
+from staleplan.stack.child import child_stack
+from staleplan.stack.outside import Outside
+from staleplan.stack.settings import AZS, StackSettings
+
+QUICK_CALL_S, SLOW_CALL_S = 0.001, 0.012
+"""Wall seconds of the shortest and the longest call: as measured live."""
+
+PRESETS: dict[Mode, Safeguards] = {"buggy": BUGGY, "fixed": FIXED}
+NAMES = tuple(each.name for each in fields(Safeguards))
+"""The enactor's safeguards, which the drill is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One run that is asked for: a mode, and safeguards that differ from its preset.
+
+    `database_url` is needed live: the server in which the run gets a schema.
+    """
+
+    mode: Mode
+    script: Script
+    on: Literal["live", "sim"] = "live"
+    switched: Mapping[str, bool] = field(default_factory=dict)
+    pace: Pace = DRILL_PACE
+    state_folder: Path = Path(".staleplan")
+    database_url: str = ""
+    account_endpoints: int = 2_000
+    processes: bool = False
+    title: str = ""
+
+    @property
+    def safeguards(self) -> Safeguards:
+        """What the run begins with."""
+        return replace(PRESETS[self.mode], **self.switched)
+
+    @property
+    def name(self) -> str:
+        """Tell the run from others: also its database schema and its folder."""
+        bits = "".join(str(int(on)) for on in asdict(self.safeguards).values())
+        return f"race_{self.mode}_{bits}_{self.script.seed}"
+
+
+async def run_order(order: Order) -> Result:
+    """Run the drill once."""
+    return await (run_live(order) if order.on == "live" else run_sim(order))
+
+
+async def run_sim(order: Order) -> Result:
+    """Run the drill under virtual time."""
+    told = order.pace.enactor()
+    pace = sim.Pace(
+        planner_period_s=order.pace.planner_period_s,
+        poll_interval_s=told["poll_interval_s"],
+        lock_ttl_s=told["lock_ttl_s"],
+        first_backoff_s=told["first_backoff_s"],
+        max_backoff_s=told["max_backoff_s"],
+        call_s=(QUICK_CALL_S * order.pace.speed, SLOW_CALL_S * order.pace.speed),
+        start_s=order.pace.start_s,
+    )
+    stage = sim.DnsRegion(order.safeguards, order.script.seed, pace=pace)
+    return await _play(stage, order, time.perf_counter())
+
+
+async def run_live(order: Order) -> Result:
+    """Run the drill on a stack of its own, which ends with it."""
+    started_s = time.perf_counter()
+    async with _stage_of(order) as stage:
+        result = await _play(stage, order, started_s)
+    trace_file = order.state_folder / "runs" / f"{order.name}.trace.jsonl"
+    await asyncio.to_thread(_join_traces, _stack_of(order).folder, trace_file)
+    return replace(
+        result,
+        speed=order.pace.speed,
+        trace_file=str(trace_file),
+        wall_s=round(time.perf_counter() - started_s, 3),
+    )
+
+
+DRILL_TRACE_FILE = "drill.trace.jsonl"
+"""The drill's own spans, beside those of the stack."""
+
+
+def _stack_of(order: Order) -> StackSettings:
+    return StackSettings(
+        name=order.name,
+        mode=order.mode,
+        state_folder=order.state_folder,
+        database_url=order.database_url,
+        account_endpoints=order.account_endpoints,
+        seed=order.script.seed,
+        drill=True,
+        clock=order.pace.clock(),
+        planner=order.pace.planner(),
+        world=order.pace.world(),
+        enactor=order.pace.enactor(),
+    )
+
+
+@asynccontextmanager
+async def _stage_of(order: Order) -> AsyncIterator[LiveStage]:
+    """Start a stack with nothing in it, switch its safeguards, and open a stage."""
+    stack = _stack_of(order)
+    await asyncio.to_thread(_empty, order, stack)
+    told = ServiceSettings(
+        stack=stack.name, clock=stack.clock, log_file=stack.folder / "drill.log"
+    )
+    async with Exporters(stack.folder / DRILL_TRACE_FILE) as exporters:
+        base = footing("drill", told, exporters)
+        running = (
+            Outside(stack, base.telemetry.log, _nothing).running()
+            if order.processes
+            else child_stack(stack)
+        )
+        async with running as addresses:
+            await _switch(order, addresses, base.telemetry)
+            async with live_stage(
+                addresses,
+                base.clock,
+                base.telemetry,
+                planner_period_s=order.pace.planner_period_s,
+                keep_generations=order.pace.keep_generations,
+            ) as stage:
+                yield stage
+    await asyncio.to_thread(_drop_schema, order)
+
+
+async def _switch(
+    order: Order, addresses: Mapping[str, str], telemetry: Telemetry
+) -> None:
+    request = runtime_pb2.SetRequest(safeguards=order.switched)
+    for az in AZS:
+        async with channel(addresses[f"enactor-{az}"], telemetry) as to_enactor:
+            await SafeguardServiceStub(to_enactor).Set(request)
+
+
+def _nothing() -> None:
+    """A drill keeps no book of its processes."""
+
+
+def _empty(order: Order, stack: StackSettings) -> None:
+    _drop_schema(order)
+    stack.folder.mkdir(parents=True, exist_ok=True)
+    for left in stack.folder.iterdir():
+        left.unlink()
+
+
+def _drop_schema(order: Order) -> None:
+    url = order.database_url.replace("+psycopg", "", 1)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {order.name} CASCADE")
+
+
+def _join_traces(folder: Path, whole: Path) -> None:
+    """Put the spans of all processes into one file, which Jaeger opens."""
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    with whole.open("wb") as joined:
+        for part in sorted(folder.glob("*trace.jsonl")):
+            joined.write(part.read_bytes())
+
+
+async def _play(stage: Stage, order: Order, started_s: float) -> Result:
+    """Run the script on a stage and judge what it left behind."""
+    expected = race_result.expected_of(order.safeguards, order.script)
+    try:
+        race = await run_race(stage, order.script)
+    except Void as reason:
+        return _void(order, expected, str(reason), started_s)
+    steps = list(replay(await stage.beginning(), await stage.journal()))
+    judged = race_result.judge_race(race, steps, stage.planner_period_s)
+    return Result(
+        drill="dns-race",
+        mode=order.mode,
+        safeguards=asdict(order.safeguards),
+        seed=order.script.seed,
+        on=order.on,
+        speed=None,
+        wall_s=round(time.perf_counter() - started_s, 3),
+        timeline=race_result.events_of(race),
+        properties=judged,
+        measures=race_result.measures_of(race, steps),
+        expected=expected,
+        verdict=race_result.verdict_on(judged, expected),
+        impact=race_result.dns_impact(steps, order.script),
+    )
+
+
+def _void(
+    order: Order, expected: Mapping[str, bool | None], reason: str, started_s: float
+) -> Result:
+    return Result(
+        drill="dns-race",
+        mode=order.mode,
+        safeguards=asdict(order.safeguards),
+        seed=order.script.seed,
+        on=order.on,
+        speed=None,
+        wall_s=round(time.perf_counter() - started_s, 3),
+        timeline=[Event(0.0, f"void: {reason}")],
+        properties={},
+        measures={},
+        expected=expected,
+        verdict=Verdict.VOID,
+    )
+
+
+def ablations() -> list[tuple[str, Mode, dict[str, bool]]]:
+    """Every safeguard alone, and all but each: what a table of ablations has."""
+    alone: list[tuple[str, Mode, dict[str, bool]]] = [
+        (f"only {name}", "buggy", {name: True}) for name in NAMES
+    ]
+    without: list[tuple[str, Mode, dict[str, bool]]] = [
+        (f"all but {name}", "fixed", {name: False}) for name in NAMES
+    ]
+    return [("none", "buggy", {}), *alone, *without, ("all", "fixed", {})]

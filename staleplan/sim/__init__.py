@@ -1,0 +1,1 @@
+"""Drills under virtual time: the shipped cores, seeded, without a network."""
