@@ -74,11 +74,8 @@ class Section:
     ttl_s: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CompiledSet:
-    """One weighted set, ready to be sent; a family without addresses is absent."""
-
-    sections: Mapping[bytes, Section]
+CompiledSet = Mapping[bytes, Section]
+"""One weighted set, ready to be sent; a family without addresses is absent."""
 
 
 def compile_set(addresses: Sequence[Address], ttl_s: int) -> CompiledSet:
@@ -102,7 +99,7 @@ def compile_set(addresses: Sequence[Address], ttl_s: int) -> CompiledSet:
         served = sorted((+weights).items())
         if served:
             sections[kind] = _compile_section(kind, served, ttl_s)
-    return CompiledSet(sections)
+    return sections
 
 
 def _compile_section(

@@ -1,10 +1,10 @@
 """Prebuilt DNS answers: from a question on the wire to its answer on the wire.
 
-A flip of an alias changes what a name answers with, never the name. So the table is
-one dict from name, as on the wire, to the set that is active there; a zone's names are
-put in once. To flip a zone is to give its keys new values: the dict does not grow,
-nothing large is freed, and as they are given in one call into C, a query sees a zone
-either before its flip or after it, in whichever thread it is answered.
+A flip of an alias changes what a name answers with, never the name. So one dict leads
+from a name, as on the wire, to its place in one list, where the set is that is active
+there; a zone's names are put in once, side by side. To flip a zone is to assign a slice
+of the list: no name is touched, and as it is one call into C, a query sees a zone either
+before its flip or after it, in whichever thread it is answered.
 
 A plain question (one, class IN, type A or AAAA, without EDNS or with a bare OPT) is
 answered by joining five byte strings. Any other goes through dnspython, which is
@@ -48,6 +48,7 @@ from dns_store.answer_set import (
 __all__ = [
     "MAX_QUERY_BYTES",
     "MAX_UDP_BYTES",
+    "NO_TREE",
     "Address",
     "AnswerTable",
     "CompiledSet",
@@ -71,10 +72,6 @@ _MAX_NAME_BYTES = 255
 # Owner (a pointer to the question), type, class, TTL and length before an address.
 _RR_HEAD_BYTES = 12
 _NAME = re.compile(r"(?=.{1,253}\Z)[-_a-z0-9]{1,63}(?:\.[-_a-z0-9]{1,63})*")
-# What is active where there is nothing to answer: at an endpoint without a tree, and
-# at a name that exists only because of the names below it. Told apart by identity.
-_NO_TREE: Mapping[bytes, Section] = {}
-_NO_ENDPOINT: Mapping[bytes, Section] = {}
 # The rest of a header that asks one plain question -> index into a tuple of heads.
 # AD and CD are for resolvers: an authoritative server ignores them (RFC 4035).
 _HEAD_INDEX = {
@@ -92,6 +89,12 @@ _OPT_ANSWERS = {
     )
     for do in (b"\0\0", b"\x80\0")
 }
+
+NO_TREE: CompiledSet = {}
+"""What is active at an endpoint whose alias points at no tree: it answers NODATA."""
+
+_NO_ENDPOINT = 0
+"""Place of the names that exist only because of the names below them."""
 
 _NODATA = heads(dns.rcode.NOERROR, answers=0, authority=1)
 _NXDOMAIN = heads(dns.rcode.NXDOMAIN, answers=0, authority=1)
@@ -128,11 +131,10 @@ class AnswerTable:
         self._apex = dns.name.from_wire(self._apex_wire, 0)[0]
         self._ttl_s = ttl_s
         self._extra = extra
-        self._active = {
-            self._apex_wire: _NO_ENDPOINT,
-            _to_wire(f"ns1.{apex}"): _NO_ENDPOINT,
-        }
-        self._zones: dict[str, list[bytes]] = {}
+        self._active: list[CompiledSet] = [NO_TREE]
+        own = self._apex_wire, _to_wire(f"ns1.{apex}")
+        self._places = dict.fromkeys(own, _NO_ENDPOINT)
+        self._zones: dict[str, slice] = {}
         self._soa = dns.rrset.from_text(
             self._apex,
             negative_ttl_s,
@@ -157,35 +159,36 @@ class AnswerTable:
         """
         wires = [self._name_below_apex(name) for name in names]
         if zone in self._zones:
-            if wires != self._zones[zone]:
+            span = self._zones[zone]
+            if [*map(self._places.get, wires)] != [*range(span.start, span.stop)]:
                 raise ValueError(f"zone {zone!r} already has other names")
             return
         for wire, times in Counter(wires).items():
-            if times > 1 or self._active.get(wire, _NO_ENDPOINT) is not _NO_ENDPOINT:
+            if times > 1 or self._places.get(wire, _NO_ENDPOINT) != _NO_ENDPOINT:
                 raise ValueError(f"{_to_text(wire)!r} is already in a zone")
-        self._zones[zone] = wires
-        for wire in wires:
-            self._active[wire] = _NO_TREE
+        first = len(self._active)
+        self._active += [NO_TREE] * len(wires)
+        self._zones[zone] = slice(first, len(self._active))
+        for place, wire in enumerate(wires, first):
+            self._places[wire] = place
             parent = wire[1 + wire[0] :]
-            while len(parent) > len(self._apex_wire) and parent not in self._active:
-                self._active[parent] = _NO_ENDPOINT
+            while len(parent) > len(self._apex_wire) and parent not in self._places:
+                self._places[parent] = _NO_ENDPOINT
                 parent = parent[1 + parent[0] :]
 
-    def point(self, zone: str, sets: Sequence[CompiledSet | None]) -> None:
+    def point(self, zone: str, sets: Sequence[CompiledSet]) -> None:
         """Point the endpoints of a zone, in order, at their active trees' sets.
-
-        None is an alias to a tree that does not exist: it answers NODATA.
 
         Raises: ValueError if the zone is unknown or has another number of names;
             nothing is changed then.
         Source: R6, R18.
         """
-        names = self._zones.get(zone, [])
-        if len(sets) != len(names) or zone not in self._zones:
-            raise ValueError(f"zone {zone!r} has {len(names)} names, not {len(sets)}")
-        active = (_NO_TREE if one is None else one.sections for one in sets)
+        span = self._zones.get(zone)
+        names = span.stop - span.start if span else 0
+        if span is None or len(sets) != names:
+            raise ValueError(f"zone {zone!r} has {names} names, not {len(sets)}")
         # One call into C: an answering thread sees all of the zone's flip or none.
-        self._active.update(dict(zip(names, active, strict=True)))
+        self._active[span] = sets
 
     def answer(self, query: bytes, *, tcp: bool) -> bytes | None:
         """Answer one message; None is silence, for what is not a query at all.
@@ -201,9 +204,9 @@ class AnswerTable:
             if opt is not None and (opt or len(query) == end):
                 # Sound, because no name's wire form begins another's, and the bytes
                 # that give lengths (0..63) are no letters to be lowered.
-                active = self._active.get(query[_HEADER_BYTES : end - 4].lower())
-                if active is not None:
-                    section = active.get(query[end - 4 : end])
+                place = self._places.get(query[_HEADER_BYTES : end - 4].lower())
+                if place is not None:
+                    section = self._active[place].get(query[end - 4 : end])
                     if section is not None:
                         return b"".join(
                             (
@@ -214,7 +217,7 @@ class AnswerTable:
                                 opt,
                             )
                         )
-                exists = active is not None
+                exists = place is not None
                 negative = self._answer_negative(query[:end], head_index, exists)
                 if negative is not None:
                     return negative + opt
@@ -285,11 +288,12 @@ class AnswerTable:
             response.set_rcode(dns.rcode.REFUSED)
             return
         response.flags |= dns.flags.AA
-        active = self._active.get(name.to_digestable())
-        records = self._own_records(name, kind, active or _NO_TREE)
-        if records is None and (active is None or kind not in (A, AAAA)):
+        place = self._places.get(name.to_digestable())
+        active = NO_TREE if place is None else self._active[place]
+        records = self._own_records(name, kind, active)
+        if records is None and (place is None or kind not in (A, AAAA)):
             texts = self._ask_extra(name, kind)
-            if texts is None and active is None:
+            if texts is None and place is None:
                 response.set_rcode(dns.rcode.NXDOMAIN)
             records = self._extra_records(name, kind, texts)
         if records is None:

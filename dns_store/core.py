@@ -140,6 +140,18 @@ def rollback_of(
     return max([tree for tree in trees if tree != own] or trees)
 
 
+def changes_answers(found: ZoneView, batch: Batch, outcome: Outcome) -> bool:
+    """Whether DNS may answer otherwise after the batch: a lock alone changes nothing.
+
+    `found` tells of the batch's endpoints only, while a tree serves the whole zone.
+    """
+    if isinstance(outcome, Refused):
+        return False
+    trees = {*found.trees} ^ {*outcome.after.trees}
+    seen = trees if batch.endpoints else trees.intersection(outcome.after.active)
+    return bool(seen) or outcome.after.active != found.active
+
+
 def told(batch: Batch, outcome: Outcome) -> str:
     """Tell an operator what a batch asked for, and what came of it. Source: R20."""
     asked = ", ".join(str(change) for change in batch.changes)

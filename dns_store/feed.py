@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import aclosing, contextmanager
 
 from dns_store.answer_set import Address, CompiledSet, compile_set
-from dns_store.answers import AnswerTable
+from dns_store.answers import NO_TREE, AnswerTable
 from dns_store.errors import StoreUnavailable
 from dns_store.settings import DnsStoreSettings
 from dns_store.store import PlanSets, Store, ZoneAnswers
@@ -18,7 +18,7 @@ from staleplan.model import NOTHING, Generation, ZoneName, in_groups
 from staleplan.runtime.clock import Clock
 from staleplan.runtime.telemetry import Telemetry
 
-ZONES_READ_AT_ONCE = 32
+ZONES_READ_AT_ONCE = 64
 """Zones read with one query: a few milliseconds of work; then RPCs get a turn."""
 
 
@@ -98,7 +98,7 @@ class Feed:
         if answers.zone not in self._versions:
             self.table.add_names(answers.zone, answers.endpoints)
         chosen = [
-            None if index is None else self._sets[generation][index]
+            NO_TREE if index is None else self._sets[generation][index]
             for generation, index in zip(answers.active, answers.answers, strict=True)
         ]
         self.table.point(answers.zone, chosen)

@@ -6,7 +6,15 @@ Enforced by: tests/contract/test_twin.py, which demands that it equals PostgreSQ
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from dns_store.core import Pointer, ZoneState, decide, settle, told, view
+from dns_store.core import (
+    Pointer,
+    ZoneState,
+    changes_answers,
+    decide,
+    settle,
+    told,
+    view,
+)
 from dns_store.edge import check_call, new_zones
 from dns_store.errors import UnknownZone
 from dns_store.store import (
@@ -18,7 +26,6 @@ from dns_store.store import (
 )
 from staleplan.model import (
     NOTHING,
-    Applied,
     Batch,
     BatchId,
     Draft,
@@ -103,12 +110,11 @@ class MemoryStore:
         """Judge batches of different zones, each all or nothing, and journal them."""
         check_call(batches, self.endpoints())
         new = [batch for batch in batches if batch.id not in self._recorded]
-        outcomes = [self._judge(batch, at_s, trace_id) for batch in new]
-        judged = zip(new, outcomes, strict=True)
-        self._tell([batch.zone for batch, to in judged if isinstance(to, Applied)])
+        for batch in new:
+            self._judge(batch, at_s, trace_id)
         return tuple(self._recorded[batch.id] for batch in batches)
 
-    def _judge(self, batch: Batch, at_s: float, trace_id: str) -> Outcome:
+    def _judge(self, batch: Batch, at_s: float, trace_id: str) -> None:
         state = self._zones[batch.zone]
         plans = [
             plan.generation
@@ -118,11 +124,12 @@ class MemoryStore:
         found = view(state, batch.endpoints)
         outcome = decide(found, batch, plans=plans, runs=not self._paused)
         self._zones[batch.zone] = settle(state, batch, outcome)
-        self._versions[batch.zone] += isinstance(outcome, Applied)
+        if changes_answers(found, batch, outcome):
+            self._versions[batch.zone] += 1
+            self._tell([batch.zone])
         self._recorded[batch.id] = outcome
         sequence = len(self._journal) + 1
         self._journal.append(JournalEntry(sequence, at_s, batch, outcome, trace_id))
-        return outcome
 
     async def operate(
         self, action: str, batch: Batch, *, at_s: float, trace_id: str
@@ -161,7 +168,7 @@ class MemoryStore:
         return RegionSummary(self._newest, self._paused, len(self._zones), endpoints)
 
     async def versions(self) -> dict[ZoneName, int]:
-        """Read each zone's version, which every applied batch raises by one."""
+        """Read each zone's version, which rises with each change of its answers."""
         return dict(self._versions)
 
     async def answers(self, names: Sequence[ZoneName]) -> tuple[ZoneAnswers, ...]:

@@ -4,10 +4,10 @@ A call with batches of several zones is one transaction, so that one commit pays
 all of them; yet each batch is judged alone, by `core.decide`. In order:
 
 1. Lock the zones, in one order for all calls.
-2. Read what the journal has of these batches: they are not judged again.
-3. Read the zones as they are now: a few numbers each, however many endpoints.
-4. Judge in Python.
-5. Write pointers, trees, locks, versions and the journal, and notify who follows.
+2. Read the zones as they are now, a few numbers each, however many endpoints, and what
+   the journal has of these batches: those are not judged again.
+3. Judge in Python.
+4. Write pointers, trees, locks, versions and the journal, and notify who follows.
 
 The read is a statement of its own, after the lock. In READ COMMITTED a statement sees
 what was committed before it began; one that locked and read at once would wait for a
@@ -16,11 +16,10 @@ Enforced by: tests/integration/test_store_postgres.py::test_a_waiting_call_sees_
 """
 
 import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dns_store import plans
@@ -49,7 +48,6 @@ from dns_store.store import (
 )
 from staleplan.model import (
     Batch,
-    BatchId,
     BuildTree,
     Draft,
     EndpointName,
@@ -139,8 +137,10 @@ class PostgresStore:
 
         async def work(connection: AsyncConnection) -> tuple[ZoneView, ...]:
             ids = await self._ids(connection, names)
-            rows = await _read_zones(connection, dict.fromkeys(ids), [])
-            return tuple(view_of(row) for row in rows.values())
+            unused = [None] * len(ids)
+            asked = {"zones": list(ids), "endpoints": unused, "ids": unused}
+            rows = await connection.execute(tables.READ_ZONES, asked | {"wanted": []})
+            return tuple(map(view_of, rows))
 
         return await self._database.transact(work)
 
@@ -182,11 +182,7 @@ class PostgresStore:
         check_call(batches, self.endpoints())
         ids = [self._zones[batch.zone].id for batch in batches]
         await connection.execute(tables.LOCK_ZONES, {"gate": self._gate, "zones": ids})
-        outcomes = await _recorded(connection, batches)
-        judged = await self._judge(
-            connection, [batch for batch in batches if batch.id not in outcomes]
-        )
-        outcomes |= {one.batch.id: one.outcome for one in judged}
+        outcomes, judged = await self._judge(connection, batches)
         if judged:
             rows = written(judged) | {"at_s": at_s, "trace_id": trace_id}
             await connection.execute(
@@ -195,29 +191,38 @@ class PostgresStore:
         partly = partly_moved(judged)
         if partly:
             await connection.execute(tables.SUM_UP, {"zones": partly})
-        return tuple(outcomes[batch.id] for batch in batches), judged
+        return outcomes, judged
 
     async def _judge(
         self, connection: AsyncConnection, batches: Sequence[Batch]
-    ) -> list[Judged]:
+    ) -> tuple[tuple[Outcome, ...], list[Judged]]:
+        """The outcome of each batch, and those batches that had none before."""
         wanted = [
             change.generation
             for batch in batches
             for change in batch.changes
             if isinstance(change, BuildTree)
         ]
-        narrowed = {
-            self._zones[batch.zone].id: " ".join(batch.endpoints) or None
-            for batch in batches
+        asked = {
+            "zones": [self._zones[batch.zone].id for batch in batches],
+            "endpoints": [" ".join(batch.endpoints) or None for batch in batches],
+            "ids": [batch.id for batch in batches],
+            "wanted": wanted,
         }
-        rows = await _read_zones(connection, narrowed, wanted)
+        read = await connection.execute(tables.READ_ZONES, asked)
+        rows = {row.name: row for row in read}
+        outcomes: list[Outcome] = []
         judged = []
         for batch in batches:
-            row = rows[self._zones[batch.zone].id]
+            row = rows[batch.zone]
+            if row.outcome is not None:
+                outcomes.append(from_json(row.outcome))
+                continue
             found = view_of(row)
             outcome = decide(found, batch, plans=row.plans, runs=not row.paused)
+            outcomes.append(outcome)
             judged.append(Judged(row.id, batch, found, outcome))
-        return judged
+        return tuple(outcomes), judged
 
     async def journal(
         self, after_sequence: int, limit: int, zone: ZoneName | None = None
@@ -286,7 +291,7 @@ class PostgresStore:
     # --- DNS -----------------------------------------------------------------------
 
     async def versions(self) -> dict[ZoneName, int]:
-        """Read each zone's version, which every applied batch raises by one."""
+        """Read each zone's version, which rises with each change of its answers."""
         zone = tables.zone
         rows = await self._database.read(
             select(zone.c.name, zone.c.version).order_by(zone.c.id)
@@ -336,25 +341,6 @@ class PostgresStore:
                 raise UnknownZone(f"zones[{number}]", name, self._zones)
         zones = [self._zones[name] for name in names or self._zones]
         return {zone.id: zone for zone in zones}
-
-
-async def _read_zones(
-    connection: AsyncConnection,
-    narrowed: Mapping[int, str | None],
-    wanted: list[Generation],
-) -> dict[int, Row[Any]]:
-    asked = {"zones": list(narrowed), "endpoints": list(narrowed.values())}
-    rows = await connection.execute(tables.READ_ZONES, asked | {"wanted": wanted})
-    return {row.id: row for row in rows}
-
-
-async def _recorded(
-    connection: AsyncConnection, batches: Sequence[Batch]
-) -> dict[BatchId, Outcome]:
-    rows = await connection.execute(
-        tables.READ_RECORDED, {"ids": [batch.id for batch in batches]}
-    )
-    return {row.batch_id: from_json(row.outcome) for row in rows}
 
 
 async def _audit(

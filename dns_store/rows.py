@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from dns_store.core import Move, moves_of
+from dns_store.core import Move, changes_answers, moves_of
 from dns_store.store import PlanSets, ZoneAnswers
 from staleplan import model
 from staleplan.model import (
@@ -29,6 +29,15 @@ from staleplan.model import (
 
 MAX_PAYLOAD_BYTES = 7_900
 """Longest list of zones in one notification: PostgreSQL's limit is 8,000 bytes."""
+
+MOVES = (
+    "moved_zones",
+    "moved_from",
+    "moved_to",
+    "rolled_back_to",
+    "moved_endpoints",
+)
+"""Columns of the pointers to move, as `WRITE_BATCHES` names them."""
 
 ALL_ZONES = "*"
 """Payload that stands for a list of zones that would be too long."""
@@ -71,34 +80,32 @@ def view_of(row: Row[Any]) -> ZoneView:
     return ZoneView(row.name, lock, *pointers, tuple(row.trees))
 
 
-def written(judged: Sequence[Judged]) -> dict[str, str]:
-    """Every row that a call writes, as the JSON that `WRITE_BATCHES` takes."""
-    moves, settled, changed = [], [], []
+def written(judged: Sequence[Judged]) -> dict[str, Any]:
+    """Every row that a call writes, as `WRITE_BATCHES` takes them."""
+    moves: list[tuple[object, ...]] = []
+    settled, changed = [], []
     built: list[dict[str, int]] = []
     deleted: list[dict[str, int]] = []
     for one in judged:
         if isinstance(one.outcome, Refused):
             continue
         zone_id, found, after = one.zone_id, one.found, one.outcome.after
-        for was, move in moves_of(found, one.batch).items():
-            if move != Move(was):
-                moves.append(
-                    {
-                        "zone_id": zone_id,
-                        "was": was,
-                        "active": move.active,
-                        "rollback": move.rollback,
-                        "endpoints": one.batch.endpoints or None,
-                    }
-                )
+        names = " ".join(one.batch.endpoints) or None
+        moves += (
+            (zone_id, was, move.active, move.rollback, names)
+            for was, move in moves_of(found, one.batch).items()
+            if move != Move(was)
+        )
         trees, trees_before = set(after.trees), set(found.trees)
         built += _trees(zone_id, trees - trees_before)
         deleted += _trees(zone_id, trees_before - trees)
-        settled.append(_settled(one, after))
-        if after.active != found.active or (trees ^ trees_before) & set(after.active):
+        answers = changes_answers(found, one.batch, one.outcome)
+        settled.append(_settled(one, after) | {"raised": int(answers)})
+        if answers:
             changed.append(one.batch.zone)
+    columns = map(list, zip(*moves, strict=True)) if moves else ([] for _ in MOVES)
     return {
-        "moves": to_json(moves),
+        **dict(zip(MOVES, columns, strict=True)),
         "built": to_json(built),
         "deleted": to_json(deleted),
         "settled": to_json(settled),

@@ -112,10 +112,11 @@ READ_ZONES = text("""
             SELECT generation FROM plan_zone
             WHERE zone_id = zone.id AND generation = ANY(CAST(:wanted AS bigint[]))
         ) AS plans,
-        automation.paused
-    FROM unnest(CAST(:zones AS int[]), CAST(:endpoints AS text[]))
-            AS asked (id, endpoints)
-        JOIN zone USING (id),
+        automation.paused, journal.outcome
+    FROM unnest(CAST(:zones AS int[]), CAST(:endpoints AS text[]), CAST(:ids AS text[]))
+            AS asked (id, endpoints, batch_id)
+        JOIN zone USING (id)
+        LEFT JOIN journal USING (batch_id),
         automation,
         LATERAL (
             SELECT array_agg(DISTINCT active) AS active,
@@ -126,17 +127,23 @@ READ_ZONES = text("""
         ) AS part
     ORDER BY zone.id
 """)
-"""Read zones; `endpoints`, joined by spaces, narrows the pointers, null does not."""
+"""Read zones, and what the journal has of the batches that are meant for them.
+
+`endpoints`, joined by spaces, narrows the pointers; null does not.
+"""
 
 WRITE_BATCHES = text("""
     WITH moved AS (
         UPDATE alias
         SET active = move.active, rollback = coalesce(move.rollback, alias.rollback)
-        FROM jsonb_to_recordset(CAST(:moves AS jsonb)) AS move (
-            zone_id int, was bigint, active bigint, rollback bigint, endpoints text[]
-        )
+        FROM unnest(
+            CAST(:moved_zones AS int[]), CAST(:moved_from AS bigint[]),
+            CAST(:moved_to AS bigint[]), CAST(:rolled_back_to AS bigint[]),
+            CAST(:moved_endpoints AS text[])
+        ) AS move (zone_id, was, active, rollback, endpoints)
         WHERE alias.zone_id = move.zone_id AND alias.active = move.was
-            AND (move.endpoints IS NULL OR alias.endpoint = ANY(move.endpoints))
+            AND (move.endpoints IS NULL
+                OR alias.endpoint = ANY(string_to_array(move.endpoints, ' ')))
     ), built AS (
         INSERT INTO tree (zone_id, generation)
         SELECT * FROM jsonb_to_recordset(CAST(:built AS jsonb))
@@ -147,12 +154,12 @@ WRITE_BATCHES = text("""
         WHERE tree.zone_id = gone.zone_id AND tree.generation = gone.generation
     ), settled AS (
         UPDATE zone
-        SET version = version + 1,
+        SET version = version + now.raised,
             lock_holder = now.holder, lock_expires_s = now.expires_s,
             active = coalesce(now.active, zone.active),
             rollback = coalesce(now.rollback, zone.rollback)
         FROM jsonb_to_recordset(CAST(:settled AS jsonb)) AS now (
-            zone_id int, holder text, expires_s bigint,
+            zone_id int, raised int, holder text, expires_s bigint,
             active bigint[], rollback bigint[]
         )
         WHERE zone.id = now.zone_id
@@ -169,6 +176,9 @@ WRITE_BATCHES = text("""
     SELECT pg_notify(:channel, :changed) WHERE :changed <> ''
 """)
 """Write all that a call changes and judges: one round trip, however many zones.
+
+Moves are arrays, not JSON, because the planner knows an array's length: it would read
+all aliases for the 100 rows that it expects of any JSON.
 
 A null sum of pointers stays; `SUM_UP` renews it then.
 """
@@ -230,10 +240,6 @@ CREATE_PLAN_ZONES = text("""
 ANALYZE_ALIASES = text("ANALYZE alias")
 
 NOTIFY = text("SELECT pg_notify(:channel, :changed)")
-
-READ_RECORDED = text("""
-    SELECT batch_id, outcome FROM journal WHERE batch_id = ANY(CAST(:ids AS text[]))
-""")
 
 DELETE_OLD_PLANS = text("""
     DELETE FROM plan WHERE generation <= :newest - :kept

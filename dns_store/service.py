@@ -15,6 +15,7 @@ from protos.dns_store.v1 import dns_store_pb2 as pb
 from protos.dns_store.v1.dns_store_pb2_grpc import DnsStoreServiceServicer
 from staleplan import wire
 from staleplan.model import MAX_GENERATION, Draft, Generation, Published, ZoneName
+from staleplan.runtime.channel import MAX_MESSAGE_BYTES
 from staleplan.runtime.clock import Clock
 from staleplan.runtime.errors import (
     InvalidArgumentError,
@@ -62,15 +63,13 @@ class DnsStoreService(DnsStoreServiceServicer):
         self._dns_port = dns_port
 
     async def PublishPlan(
-        self, request: pb.PublishPlanRequest, context: Context
+        self, requests: AsyncIterator[pb.PublishPlanRequest], context: Context
     ) -> pb.PublishPlanResponse:
         """Store a draft as the next plan, if its parent is the newest plan."""
-        if request.plan.generation:
-            problem = f"is assigned by the store, got {request.plan.generation}"
-            raise InvalidArgumentError({"plan.generation": problem})
+        plan = await _merged(requests)
         drop = await self._faults.reach("dns_store.publish_plan")
         with _paths_below("plan."):
-            draft = await asyncio.to_thread(self._checked_draft, request.plan)
+            draft = await asyncio.to_thread(self._checked_draft, plan)
             published = await self._store.publish(
                 draft,
                 at_s=self._clock.now_s(),
@@ -267,6 +266,22 @@ def _paths_below(root: str, *, instead_of: str = "") -> Iterator[None]:
 def _trace_id() -> str:
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+
+
+async def _merged(requests: AsyncIterator[pb.PublishPlanRequest]) -> pb.Plan:
+    """Read a draft to its end, and never more than one message may hold."""
+    plan = pb.Plan()
+    left_bytes = MAX_MESSAGE_BYTES
+    async for request in requests:
+        left_bytes -= request.ByteSize()
+        if left_bytes < 0:
+            problem = f"is larger than {MAX_MESSAGE_BYTES} bytes"
+            raise InvalidArgumentError({"plan": problem})
+        plan.MergeFrom(request.plan)
+    if plan.generation:
+        problem = f"is assigned by the store, got {plan.generation}"
+        raise InvalidArgumentError({"plan.generation": problem})
+    return plan
 
 
 def _lose_reply(drop: bool) -> None:

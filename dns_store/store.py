@@ -126,7 +126,7 @@ class Store(Protocol):
         """Read the region's figures."""
 
     async def versions(self) -> dict[ZoneName, int]:
-        """Read each zone's version, which every applied batch raises by one."""
+        """Read each zone's version, which rises with each change of its answers."""
 
     async def answers(self, names: Sequence[ZoneName]) -> tuple[ZoneAnswers, ...]:
         """Read what DNS is to answer for these zones."""

@@ -4,7 +4,8 @@ Reading a message that names no known kind raises `MalformedMessage` with the fi
 path; whether its values make sense is the store's to judge.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import cast
 
@@ -42,6 +43,7 @@ from staleplan.model import (
     ZoneName,
     ZonePlan,
     ZoneView,
+    in_groups,
 )
 
 NONE_KNOWN: Mapping[ZoneName, tuple[EndpointName, ...]] = MappingProxyType({})
@@ -75,11 +77,19 @@ def draft_to_message(draft: Draft) -> pb.Plan:
             )
             for members in draft.answer_sets
         ],
-        zones=[
-            pb.ZonePlan(zone=z.zone, endpoints=z.endpoints, answers=z.answers)
-            for z in draft.zones
-        ],
+        zones=map(_zone_to_message, draft.zones),
     )
+
+
+def draft_to_parts(draft: Draft, zones_in_part: int) -> Iterator[pb.Plan]:
+    """Convert a draft to messages that make it when they are merged in order."""
+    yield draft_to_message(replace(draft, zones=()))
+    for zones in in_groups(draft.zones, zones_in_part):
+        yield pb.Plan(zones=map(_zone_to_message, zones))
+
+
+def _zone_to_message(zone: ZonePlan) -> pb.ZonePlan:
+    return pb.ZonePlan(zone=zone.zone, endpoints=zone.endpoints, answers=zone.answers)
 
 
 def draft_from_message(

@@ -105,7 +105,26 @@ async def test_a_narrowed_batch_moves_only_its_endpoints(filled: Store) -> None:
     assert await filled.zones([REGIONAL]) == (whole,)
     (answers,) = await filled.answers([REGIONAL])
     names = endpoints_of(REGIONAL)
-    assert answers == ZoneAnswers(REGIONAL, 3, names, (ONE, TWO, ONE), (0, 1, 0))
+    assert answers == ZoneAnswers(REGIONAL, 2, names, (ONE, TWO, ONE), (0, 1, 0))
+
+
+async def test_only_what_changes_answers_raises_the_version(filled: Store) -> None:
+    quiet: tuple[Change, ...] = (
+        SetLock(LOCK),
+        BuildTree(ONE),
+        BuildTree(TWO),
+        SetLock(None),
+    )
+    for number, change in enumerate(quiet):
+        await filled.change([batch(f"q{number}", change)], at_s=3.0, trace_id="")
+    assert (await filled.versions())[REGIONAL] == 0
+    loud: tuple[Change, ...] = (PointActive(ONE), DeleteTree(ONE), BuildTree(ONE))
+    for number, change in enumerate(loud):
+        await filled.change([batch(f"l{number}", change)], at_s=3.0, trace_id="")
+        assert (await filled.versions())[REGIONAL] == number + 1
+    spared = batch("s", DeleteTree(ONE), endpoints=endpoints_of(REGIONAL)[:1])
+    await filled.change([spared], at_s=3.0, trace_id="")
+    assert (await filled.versions())[REGIONAL] == len(loud) + 1
 
 
 async def test_each_rollback_goes_to_its_own_alias(filled: Store) -> None:

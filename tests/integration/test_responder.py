@@ -14,7 +14,7 @@ import dns.rcode
 import pytest
 
 import dns_store.responder
-from dns_store.answers import Address, AnswerTable, compile_set
+from dns_store.answers import NO_TREE, Address, AnswerTable, compile_set
 from dns_store.responder import Responder, answering
 
 APEX = "us-east-1.example"
@@ -92,7 +92,7 @@ async def test_answers_on_ipv6(table: AnswerTable) -> None:
 async def test_a_flip_is_seen_by_the_next_query(
     responder: Responder, table: AnswerTable
 ) -> None:
-    table.point("regional", [None])
+    table.point("regional", [NO_TREE])
     assert (await ask_udp(responder, NAME)).answer == []
     table.point("regional", [compile_set([Address(1, "127.0.1.2", None)], 5)])
     answer = await ask_udp(responder, NAME)

@@ -57,8 +57,9 @@ class Store:
     async def refused(self, method: str, request: Message) -> RemoteError:
         """The error of a call, which must have stored nothing."""
         before = await self.everything()
+        sent = iter([request]) if method == "PublishPlan" else request
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await getattr(self.stub, method)(request)
+            await getattr(self.stub, method)(sent)
         assert await self.everything() == before
         return error_from_rpc(raised.value)
 
@@ -110,7 +111,7 @@ async def store(
         no_limit = [("grpc.max_send_message_length", -1)]
         async with grpc.aio.insecure_channel(target, no_limit) as to_store:
             store = Store(DnsStoreServiceStub(to_store), itertools.count(1))
-            await store.stub.PublishPlan(await store.plan())
+            await store.stub.PublishPlan(iter([await store.plan()]))
             await store.change(store.batch(), store.batch(zone=FIPS))
             yield store
         await server.stop(0)
@@ -213,7 +214,7 @@ async def test_what_is_stored_forbids_a_plan(store: Store) -> None:
 @pytest.mark.parametrize("parent", [0, 2, MAX_GENERATION - 1])
 async def test_an_outdated_plan_is_told_both_sides(store: Store, parent: int) -> None:
     before = await store.everything()
-    reply = await store.stub.PublishPlan(await store.plan(parent=parent))
+    reply = await store.stub.PublishPlan(iter([await store.plan(parent=parent)]))
     outdated = pb.Outdated(newest=1, attempted_parent=parent)
     assert reply == pb.PublishPlanResponse(outdated=outdated)
     assert await store.everything() == before
@@ -378,6 +379,25 @@ async def test_a_message_over_the_limit_is_refused(store: Store) -> None:
     error = await store.refused("PublishPlan", request)
     assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert f"vs. {MAX_MESSAGE_BYTES}" in str(error)
+
+
+async def test_a_plan_may_come_in_parts_up_to_the_limit(store: Store) -> None:
+    whole = (await store.plan()).plan
+    zones = list(whole.zones)
+    parts = [pb.Plan(zones=[zone]) for zone in zones]
+    whole.ClearField("zones")
+    sent = [pb.PublishPlanRequest(plan=part) for part in (whole, *parts)]
+    reply = await store.stub.PublishPlan(iter(sent))
+    stored = (await store.stub.GetPlan(pb.GetPlanRequest())).plan
+    assert reply.published == stored.generation
+    assert list(stored.zones) == zones
+    half = pb.Plan(targets=[pb.Target(name="a" * (MAX_MESSAGE_BYTES // 2))])
+    before = await store.everything()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await store.stub.PublishPlan(iter([pb.PublishPlanRequest(plan=half)] * 2))
+    error = error_from_rpc(raised.value)
+    assert error.fields == {"plan": f"is larger than {MAX_MESSAGE_BYTES} bytes"}
+    assert await store.everything() == before
 
 
 async def test_a_watch_begins_with_what_is_and_follows(store: Store) -> None:

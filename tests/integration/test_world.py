@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from dns_store.answers import Address, AnswerTable, compile_set
+from dns_store.answers import NO_TREE, Address, AnswerTable, compile_set
 from dns_store.responder import Responder
 from protos.world.v1 import world_pb2 as pb
 from protos.world.v1 import world_pb2_grpc
@@ -58,7 +58,7 @@ class Dns:
         self._table.point("regional", [compile_set(members, 5)])
 
     def empty(self) -> None:
-        self._table.point("regional", [None])
+        self._table.point("regional", [NO_TREE])
 
 
 class Stage:

@@ -189,6 +189,10 @@ Global___Plan: _TypeAlias = Plan  # noqa: Y015
 
 @_typing.final
 class PublishPlanRequest(_message.Message):
+    """A part of a draft; the parts are merged as protobuf merges messages, so that what
+    is repeated goes on where the part before ended. At most 64 MiB in all.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_FIELD_NUMBER: _builtins.int

@@ -35,7 +35,7 @@ class DnsStoreServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.PublishPlan = channel.unary_unary(
+        self.PublishPlan = channel.stream_unary(
                 '/staleplan.dns_store.v1.DnsStoreService/PublishPlan',
                 request_serializer=protos_dot_dns__store_dot_v1_dot_dns__store__pb2.PublishPlanRequest.SerializeToString,
                 response_deserializer=protos_dot_dns__store_dot_v1_dot_dns__store__pb2.PublishPlanResponse.FromString,
@@ -96,7 +96,7 @@ class DnsStoreServiceServicer:
     """Everything that planners, enactors, operators and watchers ask of the store.
     """
 
-    def PublishPlan(self, request, context):
+    def PublishPlan(self, request_iterator, context):
         """Stores a draft as the next plan, if its parent is the newest plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -176,7 +176,7 @@ class DnsStoreServiceServicer:
 
 def add_DnsStoreServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'PublishPlan': grpc.unary_unary_rpc_method_handler(
+            'PublishPlan': grpc.stream_unary_rpc_method_handler(
                     servicer.PublishPlan,
                     request_deserializer=protos_dot_dns__store_dot_v1_dot_dns__store__pb2.PublishPlanRequest.FromString,
                     response_serializer=protos_dot_dns__store_dot_v1_dot_dns__store__pb2.PublishPlanResponse.SerializeToString,
@@ -244,7 +244,7 @@ class DnsStoreService:
     """
 
     @staticmethod
-    def PublishPlan(request,
+    def PublishPlan(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -254,8 +254,8 @@ class DnsStoreService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
+        return grpc.experimental.stream_unary(
+            request_iterator,
             target,
             '/staleplan.dns_store.v1.DnsStoreService/PublishPlan',
             protos_dot_dns__store_dot_v1_dot_dns__store__pb2.PublishPlanRequest.SerializeToString,

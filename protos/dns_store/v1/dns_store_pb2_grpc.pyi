@@ -33,7 +33,7 @@ class DnsStoreServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DnsStoreServiceAsyncStub: ...
-    PublishPlan: _grpc.UnaryUnaryMultiCallable[_dns_store_pb2.PublishPlanRequest, _dns_store_pb2.PublishPlanResponse]
+    PublishPlan: _grpc.StreamUnaryMultiCallable[_dns_store_pb2.PublishPlanRequest, _dns_store_pb2.PublishPlanResponse]
     """Stores a draft as the next plan, if its parent is the newest plan."""
     GetPlan: _grpc.UnaryUnaryMultiCallable[_dns_store_pb2.GetPlanRequest, _dns_store_pb2.GetPlanResponse]
     """One plan, whole, or only its head."""
@@ -61,7 +61,7 @@ class DnsStoreServiceAsyncStub(DnsStoreServiceStub):
     """Everything that planners, enactors, operators and watchers ask of the store."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    PublishPlan: _aio.UnaryUnaryMultiCallable[_dns_store_pb2.PublishPlanRequest, _dns_store_pb2.PublishPlanResponse]  # type: ignore[assignment]
+    PublishPlan: _aio.StreamUnaryMultiCallable[_dns_store_pb2.PublishPlanRequest, _dns_store_pb2.PublishPlanResponse]  # type: ignore[assignment]
     """Stores a draft as the next plan, if its parent is the newest plan."""
     GetPlan: _aio.UnaryUnaryMultiCallable[_dns_store_pb2.GetPlanRequest, _dns_store_pb2.GetPlanResponse]  # type: ignore[assignment]
     """One plan, whole, or only its head."""
@@ -90,7 +90,7 @@ class DnsStoreServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def PublishPlan(
         self,
-        request: _dns_store_pb2.PublishPlanRequest,
+        request_iterator: _MaybeAsyncIterator[_dns_store_pb2.PublishPlanRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_dns_store_pb2.PublishPlanResponse, _abc.Awaitable[_dns_store_pb2.PublishPlanResponse]]:
         """Stores a draft as the next plan, if its parent is the newest plan."""

@@ -18,7 +18,7 @@ from dns_store.answer_set import (
 
 def rotation(compiled: CompiledSet, kind: bytes = A_IN) -> list[list[str]]:
     """Every variant once, as the addresses that a client sees."""
-    section = compiled.sections[kind]
+    section = compiled[kind]
     family, size = (socket.AF_INET, 4) if kind == A_IN else (socket.AF_INET6, 16)
     wires = [next(section.rotation) for _ in section.variants]
     assert [next(section.rotation) for _ in section.variants] == wires
@@ -73,7 +73,7 @@ def test_weight_zero_is_never_answered() -> None:
     compiled = compile_set(addresses, 5)
     answers = rotation(compiled)
     assert {address for answer in answers for address in answer} == {"127.0.1.2"}
-    assert AAAA_IN not in compiled.sections
+    assert AAAA_IN not in compiled
 
 
 def test_an_address_given_twice_has_the_sum_of_its_weights() -> None:
@@ -88,7 +88,7 @@ def test_an_address_given_twice_has_the_sum_of_its_weights() -> None:
 def test_the_order_of_a_set_does_not_matter() -> None:
     addresses = [Address(i, f"127.0.1.{i}", None) for i in range(1, 9)]
     one, other = compile_set(addresses, 5), compile_set(addresses[::-1], 5)
-    assert one.sections[A_IN].variants == other.sections[A_IN].variants
+    assert one[A_IN].variants == other[A_IN].variants
 
 
 @pytest.mark.parametrize("weight", [-1, 256])

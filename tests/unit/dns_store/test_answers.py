@@ -16,6 +16,7 @@ import pytest
 from dns_store.answer_set import MAX_ADDRESSES
 from dns_store.answers import (
     MAX_UDP_BYTES,
+    NO_TREE,
     Address,
     AnswerTable,
     CompiledSet,
@@ -47,7 +48,7 @@ def make_table(pointed: CompiledSet | None = None) -> AnswerTable:
     table.add_names("accounts-0", [ACCOUNT, f"gone.{APEX}"])
     served = pointed or compile_set([BOTH], 5)
     table.point("regional", [served])
-    table.point("accounts-0", [served, None])
+    table.point("accounts-0", [served, NO_TREE])
     return table
 
 
@@ -172,7 +173,7 @@ def test_the_apex_has_soa_and_ns() -> None:
 def test_the_apex_itself_can_be_an_endpoint() -> None:
     table = AnswerTable(NAME, ttl_s=5, negative_ttl_s=30)
     table.add_names("regional", [f"a.{NAME}", NAME])
-    table.point("regional", [None, compile_set([BOTH], 5)])
+    table.point("regional", [NO_TREE, compile_set([BOTH], 5)])
     assert records(ask(table, question(NAME))) == ["127.0.1.1"]
     assert len(records(ask(table, question(NAME, "SOA")))) == 1
 
@@ -281,7 +282,7 @@ def snapshot(table: AnswerTable) -> list[bytes | None]:
 def test_pointing_a_zone_changes_all_of_its_names_and_no_other() -> None:
     table = make_table()
     flipped = compile_set([Address(1, "127.0.1.2", None)], 5)
-    table.point("accounts-0", [None, flipped])
+    table.point("accounts-0", [NO_TREE, flipped])
     assert_negative(ask(table, question(ACCOUNT)), dns.rcode.NOERROR)
     assert records(ask(table, question(f"gone.{APEX}"))) == ["127.0.1.2"]
     assert records(ask(table, question(NAME))) == ["127.0.1.1"]

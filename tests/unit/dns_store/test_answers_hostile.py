@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dns_store.answers import (
     MAX_QUERY_BYTES,
     MAX_UDP_BYTES,
+    NO_TREE,
     Address,
     AnswerTable,
     CompiledSet,
@@ -37,7 +38,7 @@ def make_table(pointed: CompiledSet | None = None) -> AnswerTable:
     table = AnswerTable(APEX, ttl_s=5, negative_ttl_s=30, extra=extra)
     table.add_names("accounts-0", [NAME, ACCOUNT, f"gone.{APEX}"])
     served = pointed or compile_set([Address(10, "127.0.1.1", "2001:db8::1")], 5)
-    table.point("accounts-0", [served, served, None])
+    table.point("accounts-0", [served, served, NO_TREE])
     return table
 
 

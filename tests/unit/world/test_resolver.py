@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 
-from dns_store.answers import Address, AnswerTable, compile_set
+from dns_store.answers import NO_TREE, Address, AnswerTable, compile_set
 from dns_store.responder import Responder
 from staleplan.world.errors import ResolutionError
 from staleplan.world.resolver import Answer, Resolver
@@ -56,7 +56,7 @@ class Dns:
         self._table.point("regional", [compile_set([both], TTL_S)])
 
     def empty(self) -> None:
-        self._table.point("regional", [None])
+        self._table.point("regional", [NO_TREE])
 
     async def __aenter__(self) -> Self:
         await self._responder.start("127.0.0.1", 0)
