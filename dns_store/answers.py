@@ -2,9 +2,9 @@
 
 A flip of an alias changes what a name answers with, never the name. So one dict leads
 from a name, as on the wire, to its place in one list, where the set is that is active
-there; a zone's names are put in once, side by side. To flip a zone is to assign a slice
-of the list: no name is touched, and as it is one call into C, a query sees a zone either
-before its flip or after it, in whichever thread it is answered.
+there; a zone's names are put in once, side by side. To flip a zone is to assign one
+slice of the list: no name is touched, and as it is one call into C, a query sees a zone
+either before its flip or after it, in whichever thread it is answered.
 
 A plain question (one, class IN, type A or AAAA, without EDNS or with a bare OPT) is
 answered by joining five byte strings. Any other goes through dnspython, which is

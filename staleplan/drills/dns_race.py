@@ -18,7 +18,7 @@ REGIONAL = ZoneName("regional")
 LATE, SWIFT, IDLE = "a", "b", "c"
 """The late enactor, the one that overtakes it, and the one that stands by."""
 
-STEADY_PLANS = 3
+STEADY_PLANS = 2
 """Plans that must be applied everywhere before the fault: the load's floor."""
 
 PLANS_AFTER = 10

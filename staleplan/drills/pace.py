@@ -38,7 +38,7 @@ class Pace:
     def enactor(self) -> dict[str, Any]:
         """What every enactor is told."""
         return {
-            "poll_interval_s": self.planner_period_s / 8,
+            "poll_interval_s": self.planner_period_s / 5,
             "lock_ttl_s": max(2, round(self.planner_period_s)),
             "first_backoff_s": self.planner_period_s / 60,
             "max_backoff_s": self.planner_period_s / 4,

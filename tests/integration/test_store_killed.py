@@ -90,11 +90,8 @@ async def journal_agrees(store: PostgresStore, sent: list[Batch]) -> None:
     """Each zone is as its last journal entry says, whole."""
     applied = {entry.batch.id for entry in await store.journal(0, 100_000)}
     last: dict[ZoneName, Outcome] = {}
-    counts = dict.fromkeys(ZONES, 0)
     for entry in await store.journal(0, 100_000):
         last[entry.batch.zone] = entry.outcome
-        counts[entry.batch.zone] += 1
-    assert await store.versions() == counts
     for view in await store.zones():
         assert last[view.zone] == Applied(view)
     # What was sent with one call is there together or not at all.
@@ -104,9 +101,9 @@ async def journal_agrees(store: PostgresStore, sent: list[Batch]) -> None:
     # Sent again, all of it is applied once.
     for start in range(0, len(sent), 4):
         await store.change(sent[start : start + 4], at_s=3.0, trace_id="")
-    entries = await store.journal(0, 100_000)
-    assert {one.id for one in sent} <= {entry.batch.id for entry in entries}
-    assert sum((await store.versions()).values()) == len(entries)
+    ids = [entry.batch.id for entry in await store.journal(0, 100_000)]
+    assert {one.id for one in sent} <= {*ids}
+    assert len({*ids}) == len(ids)
 
 
 @pytest.mark.slow

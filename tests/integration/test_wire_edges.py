@@ -31,7 +31,6 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 ENDPOINTS = 320
 """In each of two zones, so that four changes of one exceed a batch."""
-
 WATCH_TIMEOUT_S = 30.0
 """Wall seconds until a watch that says nothing fails its test."""
 
@@ -57,9 +56,9 @@ class Store:
     async def refused(self, method: str, request: Message) -> RemoteError:
         """The error of a call, which must have stored nothing."""
         before = await self.everything()
-        sent = iter([request]) if method == "PublishPlan" else request
+        is_stream = method == "PublishPlan"
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await getattr(self.stub, method)(sent)
+            await getattr(self.stub, method)(iter([request]) if is_stream else request)
         assert await self.everything() == before
         return error_from_rpc(raised.value)
 
@@ -379,25 +378,6 @@ async def test_a_message_over_the_limit_is_refused(store: Store) -> None:
     error = await store.refused("PublishPlan", request)
     assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert f"vs. {MAX_MESSAGE_BYTES}" in str(error)
-
-
-async def test_a_plan_may_come_in_parts_up_to_the_limit(store: Store) -> None:
-    whole = (await store.plan()).plan
-    zones = list(whole.zones)
-    parts = [pb.Plan(zones=[zone]) for zone in zones]
-    whole.ClearField("zones")
-    sent = [pb.PublishPlanRequest(plan=part) for part in (whole, *parts)]
-    reply = await store.stub.PublishPlan(iter(sent))
-    stored = (await store.stub.GetPlan(pb.GetPlanRequest())).plan
-    assert reply.published == stored.generation
-    assert list(stored.zones) == zones
-    half = pb.Plan(targets=[pb.Target(name="a" * (MAX_MESSAGE_BYTES // 2))])
-    before = await store.everything()
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await store.stub.PublishPlan(iter([pb.PublishPlanRequest(plan=half)] * 2))
-    error = error_from_rpc(raised.value)
-    assert error.fields == {"plan": f"is larger than {MAX_MESSAGE_BYTES} bytes"}
-    assert await store.everything() == before
 
 
 async def test_a_watch_begins_with_what_is_and_follows(store: Store) -> None:

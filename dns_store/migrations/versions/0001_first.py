@@ -29,8 +29,9 @@ INSERT INTO automation DEFAULT VALUES;
 CREATE TABLE zone (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL CONSTRAINT zone_name UNIQUE,
-    endpoints text[] NOT NULL CONSTRAINT zone_size
-        CHECK (cardinality(endpoints) BETWEEN 1 AND 320),
+    endpoints text[] NOT NULL,
+    size int NOT NULL GENERATED ALWAYS AS (cardinality(endpoints)) STORED
+        CONSTRAINT zone_size CHECK (size BETWEEN 1 AND 320),
     version bigint NOT NULL DEFAULT 0,
     lock_expires_s bigint CONSTRAINT zone_lock_expires CHECK (lock_expires_s >= 0),
     lock_holder text,

@@ -114,7 +114,7 @@ def test_a_run_that_was_never_steady_is_void() -> None:
     assert EXIT_CODES[result.verdict] == 2
     assert (result.properties, result.measures, result.impact) == ({}, {}, [])
     (event,) = result.timeline
-    assert event.event == "void: plan 3 was never active everywhere"
+    assert event.event == "void: plan 2 was never active everywhere"
     assert set(result.to_json()) == set(run("fixed", 1).to_json())
 
 
