@@ -2,7 +2,8 @@
 
 `enact` reads like the record. Every `yield` is one effect, and one point where another
 enactor, the planner or an operator may come between. A generator's local state is a
-function of what it was sent: the model checker relies on that.
+function of what it was sent: the model checker relies on that. It also tells states
+apart by local variables, so none is kept longer than it is needed.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -79,13 +80,22 @@ def enact(safeguards: Safeguards, extent: Extent) -> Pass:
     plan = cast("PlanHead | None", (yield ReadNewestPlan()))
     if plan is None:
         return Result.NOTHING_TO_DO
+    result = yield from _apply(plan, guards, safeguards, extent)
+    if result is not Result.FINISHED:
+        return result
+    for group in in_groups(plan.zones, extent.zones_in_flight):
+        yield from _clean_up(group, plan.generation, guards, safeguards, extent)
+    return result
+
+
+def _apply(
+    plan: PlanHead, guards: Guards, safeguards: Safeguards, extent: Extent
+) -> Pass:
+    """Point every zone that is behind at the plan; finished when none is left."""
     # The one-time check of R11. From here on the plan in hand may grow old: another
     # enactor may finish a newer one, and clean up, before this walk reaches a zone.
     # Enforced by: tests/unit/enactor/test_core.py::test_freshness_is_checked_once
-    views = cast("Views", (yield ReadZones(plan.zones, Purpose.CHECK)))
-    behind = tuple(v.zone for v in views if v.oldest_active < plan.generation)
-    if not behind:
-        return Result.NOTHING_TO_DO
+    behind = _behind(plan, (yield ReadZones(plan.zones, Purpose.CHECK)))
     for group in in_groups(behind, extent.zones_in_flight):
         left = yield from _flip(group, plan.generation, guards, safeguards)
         while left:
@@ -93,9 +103,12 @@ def enact(safeguards: Safeguards, extent: Extent) -> Pass:
             if safeguards.refresh_plan_on_retry:
                 return Result.GAVE_WAY
             left = yield from _flip(left, plan.generation, guards, safeguards)
-    for group in in_groups(plan.zones, extent.zones_in_flight):
-        yield from _clean_up(group, plan.generation, guards, safeguards, extent)
-    return Result.FINISHED
+    return Result.FINISHED if behind else Result.NOTHING_TO_DO
+
+
+def _behind(plan: PlanHead, found: Reply) -> Zones:
+    views = cast("Views", found)
+    return tuple(v.zone for v in views if v.oldest_active < plan.generation)
 
 
 def lock_orders(
@@ -118,16 +131,14 @@ def _flip(
     zones: Zones, generation: Generation, guards: Guards, safeguards: Safeguards
 ) -> Generator[Command, Reply, Zones]:
     """Try once to point each zone at the plan; return the zones to try again."""
-    locks = cast("Locks", (yield TakeLocks(zones, generation, guards)))
-    held = {z: lock for z, lock in zip(zones, locks, strict=True) if lock is not None}
+    held = _held(zones, (yield TakeLocks(zones, generation, guards)))
     if not held:
         return zones
     orders = tuple(
         _flip_order(zone, lock, generation, guards, safeguards)
         for zone, lock in held.items()
     )
-    outcomes = cast("Outcomes", (yield Submit(Purpose.FLIP, generation, orders)))
-    refused = {o.found.zone: o.reason for o in outcomes if isinstance(o, Refused)}
+    refused = _refused((yield Submit(Purpose.FLIP, generation, orders)))
     # A refused batch left its lock in place: give it back, others are waiting.
     kept = tuple(
         Order(zone, (LockIs(held[zone]),), (SetLock(None),))
@@ -141,6 +152,16 @@ def _flip(
         for zone in zones
         if zone not in held or refused.get(zone, Reason.STALE) is not Reason.STALE
     )
+
+
+def _held(zones: Zones, taken: Reply) -> dict[ZoneName, Lock]:
+    locks = cast("Locks", taken)
+    return {z: lock for z, lock in zip(zones, locks, strict=True) if lock is not None}
+
+
+def _refused(outcomes: Reply) -> dict[ZoneName, Reason]:
+    found = cast("Outcomes", outcomes)
+    return {o.found.zone: o.reason for o in found if isinstance(o, Refused)}
 
 
 def _flip_order(
@@ -183,18 +204,20 @@ def _clean_up(
 
     A zone that somebody holds is left for the next clean-up.
     """
-    views = cast("Views", (yield ReadZones(zones, Purpose.CLEAN_UP)))
     choose = (
         _old_trees_unreferenced
         if safeguards.keep_referenced_plans
         else _old_trees_by_age
     )
+    before = Generation(applied - extent.keep_generations)
+    found = yield ReadZones(zones, Purpose.CLEAN_UP)
     orders = tuple(
         order
-        for view in views
+        for view in cast("Views", found)
         if view.lock is None
-        for order in choose(view, Generation(applied - extent.keep_generations), guards)
+        for order in choose(view, before, guards)
     )
+    del found  # what was seen is old by now: only the orders count
     if orders:
         yield Submit(Purpose.CLEAN_UP, applied, orders)
 

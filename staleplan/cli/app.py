@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from staleplan.cli.check import check
 from staleplan.cli.drill import app as drill_app
 from staleplan.cli.drill import replay
 from staleplan.cli.errors import CommandError
@@ -47,7 +48,7 @@ app = typer.Typer(
     help="An executable post-mortem of AWS us-east-1, 19-20 October 2025.",
     epilog="Begin with: staleplan up --mode buggy --drill",
 )
-for command in (up, down, status, resolve, replay):
+for command in (up, down, status, resolve, check, replay):
     app.command()(command)
 app.add_typer(drill_app, name="drill")
 app.add_typer(fault_app, name="fault")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from staleplan.cli.errors import CommandError, nearest
+from staleplan.cli.modes import Modes, read_switches
 
 if TYPE_CHECKING:
     from staleplan.drills.result import Result
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 DRILLS = {"dns-race": "a late enactor overwrites a newer plan, and clean-up deletes it"}
 
 app = typer.Typer(no_args_is_help=True, help="Play a scenario, and judge it.")
-
-
-class Modes(StrEnum):
-    """Which presets of safeguards to run."""
-
-    BUGGY = "buggy"
-    FIXED = "fixed"
-    BOTH = "both"
 
 
 class Stages(StrEnum):
@@ -103,7 +96,7 @@ def run(
     from staleplan.drills.pace import CALM_PACE, DRILL_PACE
     from staleplan.drills.runner import Order, ablations
 
-    switched = _switches(safeguard or ())
+    switched = read_switches(safeguard or ())
     base = Order(
         mode="buggy",
         script=Script(seed, natural=natural, fault=fault),
@@ -162,22 +155,6 @@ def _modes(mode: Modes) -> list[Mode]:
         Modes.BOTH: ["buggy", "fixed"],
     }
     return chosen[mode]
-
-
-def _switches(given: Sequence[str]) -> dict[str, bool]:
-    """Read FIELD=on|off. Raises: CommandError, with the nearest name."""
-    from staleplan.drills.runner import NAMES
-
-    switched = {}
-    for each in given:
-        field, _, value = each.partition("=")
-        field = field.removeprefix("enactor.")
-        if field not in NAMES:
-            raise CommandError(f"no safeguard {field!r}; {nearest(field, NAMES)}")
-        if value not in {"on", "off"}:
-            raise CommandError(f"{each!r}: a safeguard is on or off, as in {field}=on")
-        switched[field] = value == "on"
-    return switched
 
 
 def _run_all(

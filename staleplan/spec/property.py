@@ -21,13 +21,17 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One batch and what it did to its zone. Units: `at_s`, epoch, incident time."""
+    """One batch and what it did to its zone. Units: `at_s`, epoch, incident time.
+
+    `paused`: an operator had paused the automation. A journal does not tell.
+    """
 
     at_s: float
     before: ZoneView
     batch: Batch
     outcome: Outcome
     after: ZoneView
+    paused: bool = False
 
     @property
     def by_operator(self) -> bool:

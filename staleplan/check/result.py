@@ -1,0 +1,110 @@
+"""What a check says: figures, each property with its shortest story, a verdict."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from enactor.safeguards import BUGGY, FIXED
+from staleplan.check.question import Question
+from staleplan.check.region import PROPERTIES
+from staleplan.check.search import CONVERGES, Found, Search
+from staleplan.check.story import tell
+
+Verdict = Literal["as expected", "not as expected", "incomplete"]
+
+EXIT_CODES: Mapping[Verdict, int] = {
+    "as expected": 0,
+    "not as expected": 1,
+    "incomplete": 3,
+}
+
+NAMES = {each.id: each.name for each in PROPERTIES} | {
+    CONVERGES: "with faults ended, the newest plan becomes active everywhere"
+}
+"""Every property that a check judges."""
+
+BREAKS = frozenset({"P1", "P2", "P3", "P4", CONVERGES})
+"""What the enactor as it failed breaks, with nothing but unlucky timing. R16-R19."""
+
+MOST_HAPPENED = {
+    "a lock was lost",
+    "a lock lapsed and was taken",
+    "a flip came after its lock had lapsed",
+    "a plan was deleted",
+}
+"""What a search must have seen, or it has shown nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one search."""
+
+    question: Question
+    found: Found
+    stories: Mapping[str, str]
+
+    @property
+    def vacuous(self) -> list[str]:
+        """What should have happened somewhere, and never did."""
+        wanted = set(MOST_HAPPENED)
+        on = asdict(self.question.safeguards)
+        if on["recheck_generation_in_batch"]:
+            wanted.add("a late flip was refused")
+        if self.question.crashes:
+            wanted.add("an enactor crashed")
+        if self.question.pauses and on["pause_switch"]:
+            wanted.add("a pause refused a batch")
+        return sorted(wanted - self.found.happened)
+
+    @property
+    def expected(self) -> frozenset[str]:
+        """What should break; for a preset it is known, else nothing should."""
+        return BREAKS if self.question.safeguards == BUGGY else frozenset()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether just what was to be expected broke."""
+        broken = frozenset(self.found.paths)
+        unpaused = broken - {"P15"} if self.expected else broken
+        if not self.found.complete:
+            return "incomplete" if broken == self.expected else "not as expected"
+        if self.vacuous:
+            return "not as expected"
+        return "as expected" if unpaused == self.expected else "not as expected"
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape that others script against."""
+        asked, found = self.question, self.found
+        presets = {BUGGY: "buggy", FIXED: "fixed"}
+        return {
+            "mode": presets.get(asked.safeguards, "mixed"),
+            "safeguards": asdict(asked.safeguards),
+            "enactors": asked.enactors,
+            "zones": asked.zones,
+            "plans": asked.plans,
+            "crashes": asked.crashes,
+            "lost_replies": asked.lost_replies,
+            "pauses": asked.pauses,
+            "states": found.states,
+            "transitions": found.transitions,
+            "depth": found.depth,
+            "wall_s": round(found.wall_s, 3),
+            "complete": found.complete,
+            "stopped": found.stopped,
+            "happened": sorted(found.happened),
+            "vacuous": self.vacuous if found.complete else [],
+            "properties": {
+                each: {
+                    "held": each not in found.paths,
+                    "trace": self.stories.get(each, "").splitlines(),
+                }
+                for each in NAMES
+            },
+            "verdict": self.verdict,
+        }
+
+
+def result_of(search: Search) -> Result:
+    """Tell what a search that has ended found."""
+    stories = {each: tell(search, path) for each, path in search.found.paths.items()}
+    return Result(search.question, search.found, stories)
