@@ -48,11 +48,18 @@ class Machine:
     """Every node that a core was led to, found on demand.
 
     `skip` tells the commands that are not effects; they are answered with `None`.
+    `change` replaces a command on its way out; the core never sees it.
     """
 
-    def __init__(self, begin: Callable[[], Core], skip: Callable[[Any], bool]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], Core],
+        skip: Callable[[Any], bool],
+        change: Callable[[Any], Any] = lambda command: command,
+    ) -> None:
         self._begin = begin
         self._skip = skip
+        self._change = change
         self._ids: dict[Hashable, int] = {}
         self._moves: dict[tuple[int, Hashable], Move] = {}
         self.nodes: list[Node] = []
@@ -81,10 +88,21 @@ class Machine:
                     f"core does not go on as the other: it reads a clock, draws "
                     f"chance, or keeps what nobody sent to it"
                 )
+        for known in (START, node):
+            self._see_again(known)
         command, print_ = first
         if print_ is None:
             return Move(START, command)
         return Move(self._intern(path, command, print_))
+
+    def _see_again(self, node: int) -> None:
+        """Make sure that a core which did something has left nothing behind."""
+        command, print_ = self._run(self.nodes[node].path)
+        if self._ids.get(print_) != node or command != self.nodes[node].command:
+            raise NotAFunction(
+                f"a new core asks for {command!r}, where one asked for "
+                f"{self.nodes[node].command!r} before: it keeps what nobody sent to it"
+            )
 
     def _intern(self, path: Path, command: Any, print_: Hashable) -> int:
         known = self._ids.setdefault(print_, len(self.nodes))
@@ -109,7 +127,7 @@ class Machine:
         command = core.send(reply)
         while self._skip(command):
             command = core.send(None)
-        return command
+        return self._change(command)
 
 
 def _print(core: Core) -> Hashable:
@@ -144,9 +162,9 @@ def _comparable(value: Any) -> Hashable:
             return frozenset(map(_comparable, value))
         case FunctionType() | CodeType():
             return value
-    if hasattr(value, "__next__"):
-        return type(value).__name__, _comparable(value.__reduce__()[1:])
     try:
+        if hasattr(value, "__next__"):
+            return type(value).__name__, _comparable(value.__reduce__()[1:])
         hash(value)
     except TypeError as error:
         raise NotAFunction(f"a core keeps {value!r}, which has no value") from error

@@ -18,7 +18,7 @@ Enforced by: tests/model/test_reduction.py
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass, replace
 
 from dns_store.core import Pointer, ZoneState, decide, settle, view
@@ -35,6 +35,14 @@ from enactor.model import (
     TakeLocks,
 )
 from staleplan.check.machine import START, Machine
+from staleplan.check.marks import (
+    BY_CHANCE,
+    LOSES_REPLY,
+    PUBLISHES,
+    crash_before,
+    happening,
+    violations,
+)
 from staleplan.check.question import Question
 from staleplan.model import (
     Applied,
@@ -49,25 +57,7 @@ from staleplan.model import (
     Reason,
     Refused,
 )
-from staleplan.spec import (
-    NEVER_EMPTY,
-    NO_HALF_PLAN,
-    NO_REGRESS,
-    NO_WEDGE,
-    PAUSE_FREEZES,
-    TREES_EXIST,
-    Step,
-)
-
-PROPERTIES = (
-    NEVER_EMPTY,
-    NO_REGRESS,
-    TREES_EXIST,
-    NO_WEDGE,
-    NO_HALF_PLAN,
-    PAUSE_FREEZES,
-)
-"""What every step is judged by. P6 needs more plans than a search has."""
+from staleplan.spec import Step
 
 ME = Lock(EnactorName("this"), 1)
 ANOTHER = Lock(EnactorName("another"), 1)
@@ -75,11 +65,6 @@ ANOTHER = Lock(EnactorName("another"), 1)
 
 PLAN_BITS, PAUSED, ZONE_BITS, ENACTOR_BITS = 4, 1 << 4, 12, 16
 FIRST_ZONE_BIT = PLAN_BITS + 1
-
-BY_CHANCE = 1 << 8
-PUBLISHES = 1 << 9
-LOSES_REPLY = 1 << 10
-"""Marks of an edge beside the violated properties, whose bits come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +97,10 @@ class Edge:
     steps: tuple[Step, ...] = ()
 
 
+class NumberNeeded(RuntimeError):
+    """Something is met for the first time where no numbers may be given."""
+
+
 class Region:
     """Numbers for whatever a search meets, and the edges that leave a state."""
 
@@ -119,8 +108,11 @@ class Region:
         self.question = question
         self.zones = question.zone_names
         reduced = question.reduced
+        mutation = question.mutation
         self.machine = Machine(
-            question.begin, lambda command: reduced and isinstance(command, BackOff)
+            question.begin,
+            lambda command: reduced and isinstance(command, BackOff),
+            mutation.change if mutation else lambda command: command,
         )
         self._at = {zone: at for at, zone in enumerate(self.zones)}
         self._contents: list[ZoneState] = []
@@ -128,7 +120,7 @@ class Region:
         self.enactors: list[Enactor] = []
         self.owned: list[int] = []
         self._enactor_ids: dict[Enactor, int] = {}
-        self.happened: set[str] = set()
+        self.frozen = False
         self.fresh = self.number(Enactor())
         empty = (ZoneState(z, (EndpointName(z),), (Pointer(),)) for z in self.zones)
         self.beginning = sum(
@@ -143,11 +135,7 @@ class Region:
         """The number of an enactor's condition."""
         known = self._enactor_ids.get(enactor)
         if known is None:
-            known = self._enactor_ids[enactor] = len(self.enactors)
-            if known >> ENACTOR_BITS:
-                raise OverflowError(
-                    f"over {1 << ENACTOR_BITS} conditions of an enactor"
-                )
+            known = self._enactor_ids[enactor] = self._next(self.enactors, ENACTOR_BITS)
             self.enactors.append(enactor)
             self.owned.append(enactor.owns)
         return known
@@ -157,19 +145,26 @@ class Region:
         enactor = self.enactors[number]
         return self.number(replace(enactor, owns=enactor.owns & ~taken))
 
-    def crashed(self, number: int) -> int:
-        """The number of an enactor that has lost all but its locks in the store."""
-        self.happened.add("an enactor crashed")
-        return self.number(Enactor(owns=self.enactors[number].owns))
+    def crash(self, number: int) -> tuple[int, int]:
+        """The number of an enactor that has lost all but its locks, and the marks."""
+        enactor = self.enactors[number]
+        marks = crash_before(self.machine.nodes[enactor.node].command)
+        return self.number(Enactor(owns=enactor.owns)), marks
 
     def _content(self, zone: ZoneState) -> int:
         bare = replace(zone, lock=None)
-        known = self._content_ids.setdefault(bare, len(self._contents))
-        if known == len(self._contents):
-            if known >> ZONE_BITS:
-                raise OverflowError(f"over {1 << ZONE_BITS} conditions of a zone")
+        known = self._content_ids.get(bare)
+        if known is None:
+            known = self._content_ids[bare] = self._next(self._contents, ZONE_BITS)
             self._contents.append(bare)
         return known
+
+    def _next(self, numbered: Sized, bits: int) -> int:
+        if self.frozen:
+            raise NumberNeeded
+        if len(numbered) >> bits:
+            raise OverflowError(f"a number of {bits} bits is not enough for the region")
+        return len(numbered)
 
     def zone(self, store: int, at: int, owns: int = 0, others: int = 0) -> ZoneState:
         """A zone as the store has it; its lock as the one who `owns` sees it."""
@@ -267,11 +262,11 @@ class Region:
                 bit = 1 << self._at[zone]
                 mask |= bit * takes
                 if can and not takes and not bit & others:
-                    marks = BY_CHANCE
+                    marks |= BY_CHANCE
             if not all(choice):
-                self.happened.add("a lock was lost")
+                marks |= happening("a lock was lost")
             if mask & others:
-                self.happened.add("a lock lapsed and was taken")
+                marks |= happening("a lock lapsed and was taken")
             reply = tuple(ME if takes else None for takes in choice)
             owner = replace(enactor, owns=enactor.owns | mask)
             taken = mask & others
@@ -295,7 +290,7 @@ class Region:
     def _submits(
         self, enactor: Enactor, command: Submit, others: int, store: int
     ) -> Iterator[Edge]:
-        after, owns = store, enactor.owns
+        after, owns, taken, marks = store, enactor.owns, 0, 0
         steps = []
         for order in command.orders:
             at = self._at[order.zone]
@@ -305,33 +300,34 @@ class Region:
             settled = settle(zone, batch, outcome)
             after = self._with_zone(after, at, settled)
             owns = owns & ~(1 << at) | (settled.lock == ME) << at
+            taken |= (zone.lock == ANOTHER != settled.lock) << at
             paused = bool(store & PAUSED)
             steps.append(Step(0.0, view(zone), batch, outcome, view(settled), paused))
-            self._note(command.purpose, outcome)
-        marks = sum(
-            1 << number
-            for number, each in enumerate(PROPERTIES)
-            if any(each.violation(step) for step in steps)
-        )
+            marks |= _happened(command.purpose, outcome)
+        marks |= violations(steps)
         outcomes = tuple(step.outcome for step in steps)
         owner = replace(enactor, owns=owns)
         told = tuple(steps)
-        yield self._to(owner, command, outcomes, after, marks=marks, steps=told)
+        yield self._to(
+            owner, command, outcomes, after, taken=taken, marks=marks, steps=told
+        )
         if self.question.lost_replies:
             unheard = self.number(replace(owner, unheard=outcomes))
-            marks |= LOSES_REPLY
-            yield Edge(unheard, 0, after, marks, command, None, told)
+            marks |= LOSES_REPLY | happening("a reply was lost")
+            yield Edge(unheard, taken, after, marks, command, None, told)
 
-    def _note(self, purpose: Purpose, outcome: Outcome) -> None:
-        match outcome:
-            case Applied() if purpose is Purpose.CLEAN_UP:
-                self.happened.add("a plan was deleted")
-            case Refused(Reason.STALE):
-                self.happened.add("a late flip was refused")
-            case Refused(Reason.LOCK_CHANGED_HANDS) if purpose is Purpose.FLIP:
-                self.happened.add("a flip came after its lock had lapsed")
-            case Refused(Reason.PAUSED):
-                self.happened.add("a pause refused a batch")
+
+def _happened(purpose: Purpose, outcome: Outcome) -> int:
+    match outcome:
+        case Applied() if purpose is Purpose.CLEAN_UP:
+            return happening("a plan was deleted")
+        case Refused(Reason.STALE):
+            return happening("a late flip was refused")
+        case Refused(Reason.LOCK_CHANGED_HANDS) if purpose is Purpose.FLIP:
+            return happening("a flip came after its lock had lapsed")
+        case Refused(Reason.PAUSED):
+            return happening("a pause refused a batch")
+    return 0
 
 
 def _batch(order: Order, generation: Generation) -> Batch:

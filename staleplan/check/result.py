@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from enactor.safeguards import BUGGY, FIXED
+from staleplan.check.marks import PROPERTIES, SOMETIMES
 from staleplan.check.question import Question
-from staleplan.check.region import PROPERTIES
 from staleplan.check.search import CONVERGES, Found, Search
 from staleplan.check.story import tell
 
@@ -26,14 +26,6 @@ NAMES = {each.id: each.name for each in PROPERTIES} | {
 BREAKS = frozenset({"P1", "P2", "P3", "P4", CONVERGES})
 """What the enactor as it failed breaks, with nothing but unlucky timing. R16-R19."""
 
-MOST_HAPPENED = {
-    "a lock was lost",
-    "a lock lapsed and was taken",
-    "a flip came after its lock had lapsed",
-    "a plan was deleted",
-}
-"""What a search must have seen, or it has shown nothing."""
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -46,15 +38,18 @@ class Result:
     @property
     def vacuous(self) -> list[str]:
         """What should have happened somewhere, and never did."""
-        wanted = set(MOST_HAPPENED)
-        on = asdict(self.question.safeguards)
-        if on["recheck_generation_in_batch"]:
-            wanted.add("a late flip was refused")
-        if self.question.crashes:
-            wanted.add("an enactor crashed")
-        if self.question.pauses and on["pause_switch"]:
-            wanted.add("a pause refused a batch")
-        return sorted(wanted - self.found.happened)
+        asked, on = self.question, asdict(self.question.safeguards)
+        unasked = {
+            "a late flip was refused": not on["recheck_generation_in_batch"],
+            "a pause refused a batch": not (asked.pauses and on["pause_switch"]),
+            "a reply was lost": not asked.lost_replies,
+        }
+        return [
+            each
+            for each in SOMETIMES
+            if not unasked.get(each, "crash" in each and not asked.crashes)
+            and each not in self.found.happened
+        ]
 
     @property
     def expected(self) -> frozenset[str]:

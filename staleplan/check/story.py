@@ -14,14 +14,8 @@ from enactor.model import (
     TakeLocks,
 )
 from staleplan.check.machine import START
-from staleplan.check.region import (
-    LOSES_REPLY,
-    PAUSED,
-    PROPERTIES,
-    PUBLISHES,
-    Edge,
-    Enactor,
-)
+from staleplan.check.marks import LOSES_REPLY, PROPERTIES, PUBLISHES
+from staleplan.check.region import PAUSED, Edge, Enactor
 from staleplan.check.search import Path, Search
 from staleplan.model import (
     Applied,
@@ -78,8 +72,8 @@ def _explain(
 ) -> tuple[list[Event], list[EnactorName]]:
     """The event between two states, and the names in the order of the second."""
     region = search.region
-    store, numbers, left = search.unpack(state)
-    then_store, then_numbers, then_left = search.unpack(after)
+    store, numbers, left = search.space.unpack(state)
+    then_store, then_numbers, then_left = search.space.unpack(after)
     for at, number in enumerate(numbers):
         rest = numbers[:at] + numbers[at + 1 :]
         others = 0
@@ -96,7 +90,7 @@ def _explain(
                 return told, _renamed(search, names, changed)
         if then_left != left and then_store == store:
             changed = [*numbers]
-            changed[at] = region.crashed(number)
+            changed[at], _ = region.crash(number)
             if number != region.fresh and sorted(changed) == sorted(then_numbers):
                 crash = Event(names[at], "crashes, forgets everything and starts anew")
                 return [crash], _renamed(search, names, changed)

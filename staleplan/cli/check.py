@@ -38,9 +38,13 @@ def check(
     crashes: Budget = 0,
     lost_replies: Budget = 0,
     pauses: Budget = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes to search with.")] = 1,
     memory_gb: Annotated[
         float, typer.Option(min=0.1, help="End above it: exit code 3.")
     ] = 4.0,
+    converging: Annotated[
+        bool, typer.Option(help="Look whether each state can still converge, too.")
+    ] = True,
     unreduced: Annotated[bool, typer.Option(help="Leave no order out.")] = False,
     save: Annotated[
         Path | None, typer.Option(help="Folder for a transcript of each violation.")
@@ -69,7 +73,10 @@ def check(
         )
         for preset in presets[mode]
     ]
-    results = [_answer(question, memory_gb) for question in questions]
+    results = [
+        _answer(question, memory_gb, workers, converging=converging)
+        for question in questions
+    ]
     if save:
         _save(results, save)
     if as_json:
@@ -80,15 +87,17 @@ def check(
     raise typer.Exit(max(EXIT_CODES[result.verdict] for result in results))
 
 
-def _answer(question: Question, memory_gb: float) -> Result:
+def _answer(
+    question: Question, memory_gb: float, workers: int, *, converging: bool
+) -> Result:
     from staleplan.check.machine import NotAFunction
     from staleplan.check.result import result_of
     from staleplan.check.search import Search
 
     try:
-        search = Search(question, memory_gb)
+        search = Search(question, memory_gb, workers)
         with _progress() as told:
-            search.run(told)
+            search.run(told, converging=converging)
     except NotAFunction as error:
         raise CommandError(f"the core cannot be searched: {error}") from error
     return result_of(search)
