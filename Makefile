@@ -97,6 +97,14 @@ drill-full: setup ## the race, 200 times held open and 200 times left to chance
 	@$(bin)/staleplan drill run dns-race --mode fixed --count 200
 	@$(bin)/staleplan drill run dns-race --mode fixed --count 200 --natural
 
+.PHONY: check-full
+check-full: setup ## the model checker at its full sizes: half an hour, 8 GB
+	@$(bin)/staleplan check --mode buggy --plans 5
+	@$(bin)/staleplan check --mode fixed --enactors 3 --plans 5 --crashes 1
+	@$(bin)/staleplan check --mode fixed --enactors 3 --plans 3 --crashes 1 --lost-replies 1 --pauses 1
+	@$(bin)/staleplan check --mode fixed --enactors 3 --zones 2 --plans 4 --workers 2
+	@$(bin)/staleplan check --mode fixed --enactors 3 --zones 2 --plans 4 --crashes 1 --workers 2 --no-converging --memory-gb 8
+
 .PHONY: lock
 lock: setup ## pin what pyproject.toml asks for, with hashes
 	@$(install) $(UV)

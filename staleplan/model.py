@@ -286,7 +286,7 @@ class Reason(StrEnum):
     """Why a batch was refused; each names the precondition or rule that failed."""
 
     LOCK_CHANGED_HANDS = "lock changed hands"
-    STALE = "a newer plan is active"
+    STALE = "the active plan is as new or newer"
     ACTIVE_DIFFERS = "another plan is active"
     TREE_MISSING = "the tree does not exist"
     ACTIVE_TREE_MISSING = "the active tree is gone: nothing to roll back to"

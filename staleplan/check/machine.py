@@ -29,7 +29,7 @@ class NotAFunction(RuntimeError):
 
 @dataclass(slots=True)
 class Node:
-    """A core that waits for a reply. `ended`: the results of passes that led here."""
+    """A core that waits for a reply, and one or two ways that lead it there."""
 
     command: Any
     path: Path

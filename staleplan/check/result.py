@@ -52,27 +52,50 @@ class Result:
         ]
 
     @property
+    def mode(self) -> str:
+        """The preset, if the safeguards are one."""
+        presets = {BUGGY: "buggy", FIXED: "fixed"}
+        return presets.get(self.question.safeguards, "mixed")
+
+    @property
+    def name(self) -> str:
+        """Tells the run's files from those of others."""
+        if self.mode != "mixed":
+            return self.mode
+        bits = asdict(self.question.safeguards).values()
+        return "mixed_" + "".join(str(int(on)) for on in bits)
+
+    @property
     def expected(self) -> frozenset[str]:
         """What should break; for a preset it is known, else nothing should."""
-        return BREAKS if self.question.safeguards == BUGGY else frozenset()
+        if self.question.safeguards != BUGGY:
+            return frozenset()
+        pauses = {"P15"} if self.question.pauses else set()
+        return BREAKS & {*self.judged} | pauses
+
+    @property
+    def judged(self) -> list[str]:
+        """The properties that the search has an answer about."""
+        if self.found.complete:
+            return [
+                each for each in NAMES if each != CONVERGES or self.found.converging
+            ]
+        return [each for each in NAMES if each in self.found.paths]
 
     @property
     def verdict(self) -> Verdict:
         """Whether just what was to be expected broke."""
         broken = frozenset(self.found.paths)
-        unpaused = broken - {"P15"} if self.expected else broken
         if not self.found.complete:
-            return "incomplete" if broken == self.expected else "not as expected"
-        if self.vacuous:
-            return "not as expected"
-        return "as expected" if unpaused == self.expected else "not as expected"
+            return "incomplete"
+        well = broken == self.expected and not self.vacuous
+        return "as expected" if well else "not as expected"
 
     def to_json(self) -> dict[str, Any]:
         """The shape that others script against."""
         asked, found = self.question, self.found
-        presets = {BUGGY: "buggy", FIXED: "fixed"}
         return {
-            "mode": presets.get(asked.safeguards, "mixed"),
+            "mode": self.mode,
             "safeguards": asdict(asked.safeguards),
             "enactors": asked.enactors,
             "zones": asked.zones,
@@ -90,7 +113,7 @@ class Result:
             "vacuous": self.vacuous if found.complete else [],
             "properties": {
                 each: {
-                    "held": each not in found.paths,
+                    "held": each not in found.paths if each in self.judged else None,
                     "trace": self.stories.get(each, "").splitlines(),
                 }
                 for each in NAMES

@@ -4,6 +4,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from staleplan.check.marks import FAULTS, PROPERTIES, names_of
 from staleplan.check.question import Question
@@ -18,7 +19,7 @@ SHARE = 20_000
 
 _IDS = {each.id for each in PROPERTIES}
 
-Path = tuple[int, ...]
+Way = tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -26,7 +27,8 @@ class Found:
     """What a search found. `paths`: a shortest way to each violation.
 
     `happened`: the same to what must happen sometimes.
-    `complete`: every state was seen. `stopped` says why not. `depth`: events of the
+    `complete`: every state was seen; `converging`: each was also asked whether it can
+    still converge. `stopped` says why a search ended early. `depth`: events of the
     longest of all shortest ways.
     """
 
@@ -35,9 +37,10 @@ class Found:
     depth: int = 0
     wall_s: float = 0.0
     complete: bool = False
+    converging: bool = False
     stopped: str = ""
-    paths: dict[str, Path] = field(default_factory=dict)
-    happened: dict[str, Path] = field(default_factory=dict)
+    paths: dict[str, Way] = field(default_factory=dict)
+    happened: dict[str, Way] = field(default_factory=dict)
 
 
 class Search:
@@ -50,7 +53,7 @@ class Search:
         self.space = Space(question)
         self.region = self.space.region
         self.found = Found()
-        self._memory_kb = memory_gb * 1024 * 1024
+        self._memory_gb = memory_gb
         self._workers = workers
         self._started_s = time.perf_counter()
         self._levels: list[list[int]] = []
@@ -67,6 +70,7 @@ class Search:
             found.complete = self._walk(told)
             if found.complete and converging:
                 self._see_convergence()
+                found.converging = True
         finally:
             found.wall_s = time.perf_counter() - self._started_s
         return found
@@ -108,10 +112,10 @@ class Search:
                     yield expand(self.space, share.left, seen)
 
     def _is_full(self) -> bool:
-        used_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if used_kb < self._memory_kb:
+        used_gb = _memory_used_gb()
+        if used_gb < self._memory_gb:
             return False
-        self.found.stopped = f"{used_kb / 1024 / 1024:.1f} GB of memory are used"
+        self.found.stopped = f"{used_gb:.1f} GB of memory are used"
         return True
 
     def _note(self, state: int, after: int, marks: int) -> None:
@@ -121,7 +125,7 @@ class Search:
                 way = self._way_to(state, len(self._levels) - 1)
                 paths[name] = (*way, after)
 
-    def _way_to(self, state: int, level: int) -> Path:
+    def _way_to(self, state: int, level: int) -> Way:
         """A shortest way, found backwards: among the states that lead to it."""
         way = [state]
         for earlier in reversed(self._levels[:level]):
@@ -171,3 +175,12 @@ class Search:
                 well.add(state)
                 return True
         return False
+
+
+def _memory_used_gb() -> float:
+    """What this process has in memory now, where the system tells; else its most."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return pages * resource.getpagesize() / 2**30

@@ -16,7 +16,7 @@ from enactor.model import (
 from staleplan.check.machine import START
 from staleplan.check.marks import LOSES_REPLY, PROPERTIES, PUBLISHES
 from staleplan.check.region import PAUSED, Edge, Enactor
-from staleplan.check.search import Path, Search
+from staleplan.check.search import Search, Way
 from staleplan.model import (
     Applied,
     DeleteTree,
@@ -48,7 +48,7 @@ class Event:
     reply_lost: bool = False
 
 
-def events(search: Search, path: Path) -> Iterator[Event]:
+def events(search: Search, path: Way) -> Iterator[Event]:
     """Every event of a path, with the enactors called by their names."""
     names = list(ENACTORS[: search.question.enactors])
     for state, after in pairwise(path):
@@ -56,7 +56,7 @@ def events(search: Search, path: Path) -> Iterator[Event]:
         yield from told
 
 
-def tell(search: Search, path: Path) -> str:
+def tell(search: Search, path: Way) -> str:
     """A path as numbered lines; what an event is the first to break stands below it."""
     lines = []
     broken: set[str] = set()

@@ -6,6 +6,8 @@ from functools import partial
 import pytest
 
 from enactor.safeguards import BUGGY, FIXED, Safeguards
+from staleplan.check.question import Question
+from staleplan.check.search import Search
 from tests.model.peer import spin
 from tests.model.peer.spin import PROPERTIES, Size, SpinFailed
 
@@ -28,9 +30,11 @@ def holds(size: Size, safeguards: Safeguards, *judged: str) -> bool:
 @pytest.mark.parametrize(
     ("judged", "steps"), [("P1", 13), ("P2", 10), ("P3", 13), ("P4", 17)]
 )
-def test_buggy_breaks_each_property(judged: str, steps: int) -> None:
-    found = run(SMALL, BUGGY, judged=[judged], shortest=True)
-    assert (found.violated, found.depth) == (True, steps)
+def test_both_break_each_property_in_as_few_steps(judged: str, steps: int) -> None:
+    theirs = run(SMALL, BUGGY, judged=[judged], shortest=True)
+    ours = Search(Question(BUGGY, plans=SMALL.plans, reduced=False)).run()
+    assert (theirs.violated, theirs.depth) == (True, steps)
+    assert len(ours.paths[judged]) - 1 == steps
 
 
 @pytest.mark.parametrize(

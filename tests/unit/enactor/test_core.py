@@ -63,7 +63,7 @@ FIXED_STORY = (
     BEFORE
     + """\
 enactor-a flip: build 3, note the way back, flip to 3, unlock -- refused: \
-a newer plan is active
+the active plan is as new or newer
 enactor-b clean up: reads regional: active 10, rollback 2, trees 2 10
 enactor-b ends its pass: finished
 enactor-a release: unlock -- applied; regional: active 10, rollback 2, trees 2 10
