@@ -48,6 +48,13 @@ from staleplan.store_client import StoreClient
 MAX_SPANS = 8
 """Batches of one message that have a span each: a drill's zones, not 200,000 names'."""
 
+BEFORE = {
+    Purpose.FLIP: "enactor.before_batch",
+    Purpose.RELEASE: "enactor.before_release",
+    Purpose.CLEAN_UP: "enactor.before_delete",
+}
+"""The fault point that precedes each kind of batch."""
+
 STORIES_KEPT = 64
 """Plans whose beginnings are remembered for links: more than are ever kept as trees."""
 
@@ -78,13 +85,26 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.name = EnactorName(f"enactor-{self.settings.az}")
+        self._begin_life()
+        self._stories: dict[Generation, str] = {}
+
+    def _begin_life(self) -> None:
         # A restarted enactor must not reuse an id: the journal would answer for it.
         life = f"{self.name}/{secrets.token_hex(3)}"
         self._ids = (BatchId(f"{life}/{n}") for n in itertools.count(1))
-        self._stories: dict[Generation, str] = {}
 
     async def perform(self, steps: Pass) -> Result:
         """Run one pass; every command is one effect."""
+        try:
+            return await self._perform(steps)
+        except BaseException:
+            # Who reads the journal must see where a pass was abandoned.
+            # Enforced by:
+            # tests/unit/enactor/test_driver.py::test_an_abandoned_pass_ends_a_life
+            self._begin_life()
+            raise
+
+    async def _perform(self, steps: Pass) -> Result:
         with self.telemetry.tracer.start_as_current_span("pass") as span:
             span.set_attribute(attributes.ENACTOR_AZ, self.settings.az)
             await self.faults.reach("enactor.before_pass")
@@ -117,6 +137,8 @@ class Driver:
             case ReadZones(zones, purpose):
                 if purpose is Purpose.CLEAN_UP:
                     await self._reach("enactor.before_clean_up", zones)
+                else:
+                    await self.faults.reach("enactor.before_check")
                 return await self.store.zones(zones)
             case TakeLocks():
                 return await self._take_locks(command)
@@ -167,9 +189,7 @@ class Driver:
 
     async def _submit(self, command: Submit) -> tuple[Outcome, ...]:
         zones = tuple(order.zone for order in command.orders)
-        drop = False
-        if command.purpose is Purpose.FLIP:
-            drop = await self._reach("enactor.before_batch", zones)
+        drop = await self._reach(BEFORE[command.purpose], zones)
         outcomes = await self._send(
             command.purpose, command.generation, command.orders, lose_reply=drop
         )

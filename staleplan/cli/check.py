@@ -47,7 +47,7 @@ def check(
     ] = True,
     unreduced: Annotated[bool, typer.Option(help="Leave no order out.")] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Folder for a transcript of each violation.")
+        Path | None, typer.Option(help="Folder for what tells of each violation.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,11 +74,9 @@ def check(
         for preset in presets[mode]
     ]
     results = [
-        _answer(question, memory_gb, workers, converging=converging)
+        _answer(question, memory_gb, workers, converging=converging, save_in=save)
         for question in questions
     ]
-    if save:
-        _save(results, save)
     if as_json:
         runs = [result.to_json() for result in results]
         typer.echo(json.dumps(runs[0] if len(runs) == 1 else {"runs": runs}, indent=2))
@@ -88,7 +86,12 @@ def check(
 
 
 def _answer(
-    question: Question, memory_gb: float, workers: int, *, converging: bool
+    question: Question,
+    memory_gb: float,
+    workers: int,
+    *,
+    converging: bool,
+    save_in: Path | None,
 ) -> Result:
     from staleplan.check.machine import NotAFunction
     from staleplan.check.result import result_of
@@ -100,7 +103,12 @@ def _answer(
             search.run(told, converging=converging)
     except NotAFunction as error:
         raise CommandError(f"the core cannot be searched: {error}") from error
-    return result_of(search)
+    result = result_of(search)
+    if save_in:
+        from staleplan.check.saved import save
+
+        save(search, result.stories, result.name, save_in)
+    return result
 
 
 @contextmanager
@@ -118,14 +126,6 @@ def _progress() -> Iterator[Callable[[Found], None]]:
         )
 
 
-def _save(results: Sequence[Result], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for result in results:
-        mode = result.to_json()["mode"]
-        for each, story in result.stories.items():
-            (folder / f"{mode}_{each}.txt").write_text(story + "\n")
-
-
 def _show(results: Sequence[Result]) -> None:
     from rich.console import Console
 
@@ -135,14 +135,14 @@ def _show(results: Sequence[Result]) -> None:
     for result in results:
         asked, found = result.question, result.found
         console.print(
-            f"{result.to_json()['mode']}: {asked.enactors} enactors, {asked.zones} "
+            f"{result.mode}: {asked.enactors} enactors, {asked.zones} "
             f"zones, {asked.plans} plans, {asked.crashes} crashes: "
             f"{found.states:,} states, {found.transitions:,} transitions, depth "
             f"{found.depth}, {found.wall_s:.1f} s"
         )
         for each, name in NAMES.items():
             held = "broken" if each in found.paths else "held  "
-            if each not in found.paths and not found.complete:
+            if each not in result.judged:
                 held = "open  "
             console.print(f"  {each:<4} {held}  {name}")
         for each, story in result.stories.items():

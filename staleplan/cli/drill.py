@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from staleplan.runtime.settings import Mode
 
 DRILLS = {"dns-race": "a late enactor overwrites a newer plan, and clean-up deletes it"}
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Play a scenario, and judge it.")
 
@@ -79,6 +81,10 @@ def run(
         bool, typer.Option(help="Only starve the late enactor; chance does the rest.")
     ] = False,
     fault: Annotated[bool, typer.Option(help="Without: nothing goes wrong.")] = True,
+    schedule: Annotated[
+        Path | None,
+        typer.Option(help="Replay what `check --save` wrote, event by event, live."),
+    ] = None,
     endpoints: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="Account-specific endpoints.")
     ] = 2_000,
@@ -92,6 +98,8 @@ def run(
     """Run a scenario. Exit code: 0 as expected, 1 not, 2 the run proves nothing."""
     if name not in DRILLS:
         raise CommandError(f"no drill {name!r}; {nearest(name, DRILLS)}")
+    if schedule:
+        _replay_schedule(schedule, state, database_url, as_json=as_json)
     from staleplan.drills.dns_race import Script
     from staleplan.drills.pace import CALM_PACE, DRILL_PACE
     from staleplan.drills.runner import Order, ablations
@@ -148,6 +156,30 @@ def replay(
     _report(_run_all(orders, database_url, at_once=2), orders, as_json=as_json)
 
 
+def _replay_schedule(
+    path: Path, state: Path, database_url: str | None, *, as_json: bool
+) -> NoReturn:
+    """Replay a schedule, print what came of it, and exit: 0 is the same, 1 not."""
+    from staleplan.check.schedule import Schedule
+    from staleplan.cli import schedule_report
+    from staleplan.drills.scheduled import Replayed, replay_live
+
+    try:
+        schedule = Schedule.from_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CommandError(f"no schedule in {path}: {error}") from error
+
+    async def play(url: str) -> Replayed:
+        return await replay_live(schedule, url, state)
+
+    try:
+        replayed = _on_postgres(play, database_url, state)
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}") from error
+    schedule_report.show(replayed, as_json=as_json)
+    raise typer.Exit(0 if replayed.is_same else 1)
+
+
 def _modes(mode: Modes) -> list[Mode]:
     chosen: dict[Modes, list[Mode]] = {
         Modes.BUGGY: ["buggy"],
@@ -162,10 +194,6 @@ def _run_all(
 ) -> list[Result]:
     """Run several orders, a few at a time, on one PostgreSQL."""
     from staleplan.drills.runner import run_order
-    from staleplan.runtime.errors import ServiceError
-    from staleplan.runtime.postgres import PostgresError, postgres
-    from staleplan.stack.child import StackFailed
-    from staleplan.stack.outside import ServiceFailedError
 
     if orders[0].on == "sim":
         return [asyncio.run(run_order(each)) for each in orders]
@@ -182,9 +210,23 @@ def _run_all(
             tasks = [group.create_task(run_one(order)) for order in orders]
         return [task.result() for task in tasks]
 
+    return _on_postgres(run_each, database_url, orders[0].state_folder)
+
+
+def _on_postgres(
+    play: Callable[[str], Coroutine[None, None, T]],
+    database_url: str | None,
+    state: Path,
+) -> T:
+    """Play on the database that is given, or on one that ends with the command."""
+    from staleplan.runtime.errors import ServiceError
+    from staleplan.runtime.postgres import PostgresError, postgres
+    from staleplan.stack.child import StackFailed
+    from staleplan.stack.outside import ServiceFailedError
+
     try:
-        with postgres(database_url, orders[0].state_folder) as url:
-            return asyncio.run(run_each(url))
+        with postgres(database_url, state) as url:
+            return asyncio.run(play(url))
     except* (
         OSError,
         PostgresError,

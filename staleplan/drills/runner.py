@@ -91,10 +91,11 @@ async def run_sim(order: Order) -> Result:
 async def run_live(order: Order) -> Result:
     """Run the drill on a stack of its own, which ends with it."""
     started_s = time.perf_counter()
-    async with _stage_of(order) as stage:
+    stack = _stack_of(order)
+    live = stage_of(stack, order.pace, order.switched, processes=order.processes)
+    async with live as stage:
         result = await _play(stage, order, started_s)
-    trace_file = order.state_folder / "runs" / f"{order.name}.trace.jsonl"
-    await asyncio.to_thread(_join_traces, _stack_of(order).folder, trace_file)
+    trace_file = await asyncio.to_thread(join_traces, stack)
     return replace(
         result,
         speed=order.pace.speed,
@@ -124,10 +125,15 @@ def _stack_of(order: Order) -> StackSettings:
 
 
 @asynccontextmanager
-async def _stage_of(order: Order) -> AsyncIterator[LiveStage]:
+async def stage_of(
+    stack: StackSettings,
+    pace: Pace,
+    switched: Mapping[str, bool],
+    *,
+    processes: bool = False,
+) -> AsyncIterator[LiveStage]:
     """Start a stack with nothing in it, switch its safeguards, and open a stage."""
-    stack = _stack_of(order)
-    await asyncio.to_thread(_empty, order, stack)
+    await asyncio.to_thread(_empty, stack)
     told = ServiceSettings(
         stack=stack.name, clock=stack.clock, log_file=stack.folder / "drill.log"
     )
@@ -135,26 +141,26 @@ async def _stage_of(order: Order) -> AsyncIterator[LiveStage]:
         base = footing("drill", told, exporters)
         running = (
             Outside(stack, base.telemetry.log, _nothing).running()
-            if order.processes
+            if processes
             else child_stack(stack)
         )
         async with running as addresses:
-            await _switch(order, addresses, base.telemetry)
+            await _switch(switched, addresses, base.telemetry)
             async with live_stage(
                 addresses,
                 base.clock,
                 base.telemetry,
-                planner_period_s=order.pace.planner_period_s,
-                keep_generations=order.pace.keep_generations,
+                planner_period_s=pace.planner_period_s,
+                keep_generations=pace.keep_generations,
             ) as stage:
                 yield stage
-    await asyncio.to_thread(_drop_schema, order)
+    await asyncio.to_thread(_drop_schema, stack)
 
 
 async def _switch(
-    order: Order, addresses: Mapping[str, str], telemetry: Telemetry
+    switched: Mapping[str, bool], addresses: Mapping[str, str], telemetry: Telemetry
 ) -> None:
-    request = runtime_pb2.SetRequest(safeguards=order.switched)
+    request = runtime_pb2.SetRequest(safeguards=switched)
     for az in AZS:
         async with channel(addresses[f"enactor-{az}"], telemetry) as to_enactor:
             await SafeguardServiceStub(to_enactor).Set(request)
@@ -164,25 +170,27 @@ def _nothing() -> None:
     """A drill keeps no book of its processes."""
 
 
-def _empty(order: Order, stack: StackSettings) -> None:
-    _drop_schema(order)
+def _empty(stack: StackSettings) -> None:
+    _drop_schema(stack)
     stack.folder.mkdir(parents=True, exist_ok=True)
     for left in stack.folder.iterdir():
         left.unlink()
 
 
-def _drop_schema(order: Order) -> None:
-    url = order.database_url.replace("+psycopg", "", 1)
+def _drop_schema(stack: StackSettings) -> None:
+    url = (stack.database_url or "").replace("+psycopg", "", 1)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {order.name} CASCADE")
+        connection.execute(f"DROP SCHEMA IF EXISTS {stack.name} CASCADE")
 
 
-def _join_traces(folder: Path, whole: Path) -> None:
+def join_traces(stack: StackSettings) -> Path:
     """Put the spans of all processes into one file, which Jaeger opens."""
+    whole = stack.state_folder / "runs" / f"{stack.name}.trace.jsonl"
     whole.parent.mkdir(parents=True, exist_ok=True)
     with whole.open("wb") as joined:
-        for part in sorted(folder.glob("*trace.jsonl")):
+        for part in sorted(stack.folder.glob("*trace.jsonl")):
             joined.write(part.read_bytes())
+    return whole
 
 
 async def _play(stage: Stage, order: Order, started_s: float) -> Result:

@@ -17,10 +17,13 @@ from staleplan.runtime.loopback import require_loopback
 
 POINTS: Mapping[str, str] = {
     "enactor.before_pass": "a pass begins: no plan is picked yet",
+    "enactor.before_check": "a plan is picked up, the zones are not yet read",
     "enactor.take_lock": "the lock of a zone is about to be taken",
     "enactor.before_batch": "the freshness check is past, the batch not yet sent",
     "enactor.after_batch": "the store has answered the batch of a zone",
+    "enactor.before_release": "a batch was refused, its lock is not yet given back",
     "enactor.before_clean_up": "every zone is done, no old plan deleted yet",
+    "enactor.before_delete": "old plans are chosen, the batch not yet sent",
     "enactor.after_clean_up": "old plans are deleted, the pass ends",
     "enactor.back_off": "a lock was lost, the wait before the retry begins",
     "planner.before_publish": "a plan is made and not yet offered to the store",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from staleplan.runtime.clock import SkewedClock
+from staleplan.runtime.fault_spec import Fault, Pause, Selector
 from staleplan.runtime.faults import Faults
 from staleplan.runtime.logs import json_log
 from staleplan.runtime.safeguards import SafeguardSwitchboard
@@ -71,9 +72,10 @@ def footing(
     )
     chance = random.Random(f"{settings.seed}/{service}")
     labels = {"service": service, "az": az} if az else {"service": service}
-    return Footing(
-        clock, telemetry, Faults(clock, chance, labels=labels, crash=crash), chance
-    )
+    faults = Faults(clock, chance, labels=labels, crash=crash)
+    for point in settings.held_at:
+        faults.inject(Fault(Selector(point), Pause()))
+    return Footing(clock, telemetry, faults, chance)
 
 
 def serve_alone(service: str, settings: S, mount: Mount[S], *, az: str = "") -> None:

@@ -63,6 +63,10 @@ class ServiceSettings(BaseSettings):
     drill: bool = False
     """Whether faults may be injected and safeguards switched: `--drill`."""
 
+    held_at: tuple[str, ...] = ()
+    """Fault points at which a drill's service is paused from its start: each visit,
+    until it is released. Nobody can inject a fault before the first pass."""
+
     state_folder: Path = Path(".staleplan")
     """Folder for everything that the stack leaves on disk."""
 
@@ -111,6 +115,12 @@ class ServiceSettings(BaseSettings):
             raise ValueError(
                 f"trace_file and log_file must differ, both are {self.log_file}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _held_by_drills_only(self) -> Self:
+        if self.held_at and not self.drill:
+            raise ValueError("held_at holds a service that drills may not release")
         return self
 
     def print_effective(self, stream: TextIO | None = None) -> None:

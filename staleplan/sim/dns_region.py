@@ -3,8 +3,8 @@
 It is a stage for drills. The same seed gives the same run, to the last batch.
 """
 
-import itertools
 import random
+from collections import Counter
 from collections.abc import (
     Awaitable,
     Callable,
@@ -140,7 +140,8 @@ class DnsRegion:
         }
         self._beginning = dict(self._zones)
         self._journal: list[JournalEntry] = []
-        self._ids = itertools.count(1)
+        self._life = 1
+        self._sent: Counter[str] = Counter()
         self._holds: list[SimHold] = []
         self._retrying: dict[str, Collection[ZoneName]] = dict.fromkeys(AZS, ())
         self._in_hand = dict.fromkeys(AZS, NOTHING)
@@ -197,6 +198,7 @@ class DnsRegion:
     async def restart_enactors(self) -> None:
         for enactor in self._enactors:
             enactor.stop()
+        self._life += 1
         self._enactors = self._start_enactors()
 
     async def restore(self, zone: ZoneName, generation: Generation) -> None:
@@ -324,9 +326,10 @@ class DnsRegion:
         return tuple(self._judge_one(who, generation, order) for order in orders)
 
     def _judge_one(self, who: str, generation: Generation, order: Order) -> Outcome:
-        number = next(self._ids)
+        life = f"{who}/{self._life}"
+        self._sent[life] += 1
         batch = Batch(
-            BatchId(f"{who}/{number}"),
+            BatchId(f"{life}/{self._sent[life]}"),
             EnactorName(who),
             order.zone,
             generation,
@@ -336,6 +339,8 @@ class DnsRegion:
         state = self._zones[order.zone]
         outcome = decide(view(state), batch, plans=self._plans, runs=True)
         self._zones[order.zone] = settle(state, batch, outcome)
-        entry = JournalEntry(number, self._time.now_s, batch, outcome, "")
+        entry = JournalEntry(
+            len(self._journal) + 1, self._time.now_s, batch, outcome, ""
+        )
         self._journal.append(entry)
         return outcome

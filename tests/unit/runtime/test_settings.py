@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from staleplan.runtime.fault_spec import Fault, Pause, Selector
+from staleplan.runtime.footing import footing
 from staleplan.runtime.loopback import require_loopback
 from staleplan.runtime.settings import ServiceSettings
+from staleplan.runtime.telemetry import Exporters
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,16 @@ def test_the_trace_may_not_be_written_into_the_log() -> None:
     file = Path("both.jsonl")
     with pytest.raises(ValidationError, match="trace_file and log_file must differ"):
         ServiceSettings(trace_file=file, log_file=file)
+
+
+def test_only_a_drill_is_held_from_its_start() -> None:
+    point = "enactor.before_pass"
+    with pytest.raises(ValidationError, match="held_at holds a service that drills"):
+        ServiceSettings(held_at=(point,))
+    held = ServiceSettings(drill=True, held_at=(point,))
+    (fault,) = footing("enactor-a", held, Exporters()).faults.listed()
+    assert fault.fault == Fault(Selector(point), Pause())
+    assert fault.may_fire
 
 
 def test_an_unknown_setting_is_refused() -> None:
