@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import make_url
 
 from dns_store.migrations import migrate
 from dns_store.postgres import PostgresStore
 from staleplan.runtime.postgres import postgres, remove
+
+# How long an example takes says something about the machine only.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

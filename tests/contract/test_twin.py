@@ -224,7 +224,6 @@ def test_the_twin_equals_postgresql(
             settings=settings(
                 max_examples=25,
                 stateful_step_count=15,
-                deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),
         )

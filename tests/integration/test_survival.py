@@ -179,10 +179,12 @@ async def test_no_half_plan_depends_on_no_safeguard(state: Path) -> None:
 
 CRASHES = (
     ("enactor-a", "enactor.before_pass"),
+    ("enactor-a", "enactor.before_check"),
     ("enactor-a", "enactor.take_lock"),
     ("enactor-a", "enactor.before_batch"),
     ("enactor-a", "enactor.after_batch"),
     ("enactor-a", "enactor.before_clean_up"),
+    ("enactor-a", "enactor.before_delete"),
     ("enactor-a", "enactor.after_clean_up"),
     ("enactor-a", "enactor.back_off"),
     ("planner", "planner.before_publish"),
@@ -235,7 +237,7 @@ async def test_a_lost_reply_is_not_guessed(
         return await region.fired(service, injected) == count
 
     await region.until(all_lost)
-    await no_batch_is_lost(region, await region.stage.journal())
+    await no_batch_is_lost(region, await journal_with_all(region))
     nobody_takes_what_it_has(await region.stage.journal())
     heads = await region.stage.store.heads(50)
     generations = [head.generation for head in heads]

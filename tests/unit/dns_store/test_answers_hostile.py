@@ -8,7 +8,7 @@ import dns.message
 import dns.name
 import dns.rcode
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dns_store.answers import (
@@ -174,7 +174,6 @@ NAMES = st.builds(
 KINDS = st.sampled_from(["A", "AAAA"])
 
 
-@settings(deadline=None)
 @given(
     name=NAMES,
     kind=KINDS,
@@ -231,13 +230,11 @@ def check_any_message(message: bytes) -> None:
         dns.message.from_wire(answer)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=600))
 def test_random_bytes_never_raise(message: bytes) -> None:
     check_any_message(message)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 2))
 def test_random_bodies_never_raise(body: bytes, additional: int) -> None:
     check_any_message(b"\x12\x34\x01\0\0\1\0\0\0\0\0" + bytes((additional,)) + body)
@@ -259,7 +256,6 @@ EDIT = st.tuples(
 )  # from, bytes taken out, bytes put in
 
 
-@settings(deadline=None)
 @given(st.sampled_from(REAL), st.lists(EDIT, max_size=4), st.integers(0, 200))
 def test_mutated_queries_never_raise(
     message: bytes, edits: list[tuple[int, int, bytes]], keep: int

@@ -52,7 +52,7 @@ def search(safeguards: Safeguards) -> list[list[str]]:
     return [broken for turns in runs if (broken := play(safeguards, turns))]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(TURNS), min_size=MAX_TURNS // 3, max_size=MAX_TURNS))
 def test_fixed_holds_under_any_interleaving(turns: list[str]) -> None:
     assert play(FIXED, turns) == []

@@ -56,7 +56,7 @@ def test_two_hundred_thousand_endpoints_fit_their_zones() -> None:
     assert find_unsafe(draft, draft) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.sets(st.integers(0, 60), min_size=ACCOUNT_SHARD_WIDTH + 1), st.integers(0, 31)
 )

@@ -83,7 +83,7 @@ def test_every_fleet_is_complete_and_names_nobody_twice(size: tuple[int, int]) -
 
 
 @given(SIZES, SEEDS, MOMENTS, GAPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_between_two_readings_little_changes(
     size: tuple[int, int], seed: int, at_s: float, gap_s: float
 ) -> None:
@@ -100,7 +100,7 @@ def test_between_two_readings_little_changes(
 
 
 @given(SIZES, SEEDS, MOMENTS, GAPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_planners_never_hold_normal_variation(
     size: tuple[int, int], seed: int, at_s: float, gap_s: float
 ) -> None:
