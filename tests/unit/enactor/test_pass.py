@@ -174,8 +174,12 @@ def test_a_refused_batch_gives_its_lock_back(safeguards: Safeguards) -> None:
     (outcome,) = worker.submit(Purpose.FLIP)
     assert isinstance(outcome, Refused)
     assert outcome.reason is Reason.PLAN_MISSING
-    assert world.view().lock == Lock(worker.name, 30)
+    mine = Lock(worker.name, 30)
+    assert world.view().lock == mine
+    give_back = Order(REGIONAL, (LockIs(mine),), (SetLock(None),))
+    released = worker.pending
     worker.submit(Purpose.RELEASE)
+    assert released == Submit(Purpose.RELEASE, Generation(1), (give_back,))
     assert world.view().lock is None
     assert worker.pending == BackOff((REGIONAL,))
 
