@@ -334,6 +334,6 @@ def is_refused(outcome: Outcome, *reasons: Reason) -> bool:
 
 
 def in_groups(items: tuple[Item, ...], size: int) -> Iterator[tuple[Item, ...]]:
-    """Cut zones, or their batches, into groups sent together, keeping their order."""
+    """Cut what is many into groups that are handled together, keeping its order."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -12,10 +12,6 @@ from staleplan.model import ZoneName
 ZONE_NAMES = ("regional", "fips", "dualstack")
 """Zones of the explored region, named after those of the real one. Source: R5."""
 
-MAX_PLANS = 15
-MAX_BUDGET = 3
-"""What the bits of a state have room for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Mutation:

@@ -18,7 +18,7 @@ Enforced by: tests/model/test_reduction.py
 """
 
 import itertools
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 
 from dns_store.core import Pointer, ZoneState, decide, settle, view
@@ -118,7 +118,6 @@ class Region:
         self._contents: list[ZoneState] = []
         self._content_ids: dict[ZoneState, int] = {}
         self.enactors: list[Enactor] = []
-        self.owned: list[int] = []
         self._enactor_ids: dict[Enactor, int] = {}
         self.frozen = False
         self.fresh = self.number(Enactor())
@@ -137,8 +136,14 @@ class Region:
         if known is None:
             known = self._enactor_ids[enactor] = self._next(self.enactors, ENACTOR_BITS)
             self.enactors.append(enactor)
-            self.owned.append(enactor.owns)
         return known
+
+    def owned_by(self, numbers: Iterable[int]) -> int:
+        """Bits of the zones whose lock records name any of these enactors."""
+        owned = 0
+        for number in numbers:
+            owned |= self.enactors[number].owns
+        return owned
 
     def without(self, number: int, taken: int) -> int:
         """The number of an enactor after others took some of its locks."""

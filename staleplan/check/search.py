@@ -10,6 +10,7 @@ from staleplan.check.marks import FAULTS, PROPERTIES, names_of
 from staleplan.check.question import Question
 from staleplan.check.share import Share, begin_workers, expand, expand_apart
 from staleplan.check.space import Space
+from staleplan.model import in_groups
 
 CONVERGES = "P12"
 """The newest plan becomes active everywhere, once faults have ended."""
@@ -20,6 +21,8 @@ SHARE = 20_000
 _IDS = {each.id for each in PROPERTIES}
 
 Way = tuple[int, ...]
+Level = tuple[int, ...]
+"""The states that are equally many events away from the beginning."""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class Search:
         self._memory_gb = memory_gb
         self._workers = workers
         self._started_s = time.perf_counter()
-        self._levels: list[list[int]] = []
+        self._levels: list[Level] = []
 
     def run(
         self, told: Callable[[Found], None] = lambda _: None, *, converging: bool = True
@@ -77,7 +80,7 @@ class Search:
 
     def _walk(self, told: Callable[[Found], None]) -> bool:
         found = self.found
-        level = [self.space.beginning]
+        level: Level = (self.space.beginning,)
         seen = set(level)
         while level:
             self._levels.append(level)
@@ -94,12 +97,12 @@ class Search:
                     return False
             found.depth = len(self._levels) - 1
             seen |= following.keys()
-            level = [*following]
+            level = tuple(following)
         return True
 
-    def _expand(self, level: list[int], seen: set[int]) -> Iterator[Share]:
+    def _expand(self, level: Level, seen: set[int]) -> Iterator[Share]:
         """Expand a level share by share, with workers where that is worth while."""
-        shares = [level[at : at + SHARE] for at in range(0, len(level), SHARE)]
+        shares = [*in_groups(level, SHARE)]
         if self._workers == 1 or len(shares) < self._workers:
             for states in shares:
                 yield expand(self.space, states, seen)

@@ -82,7 +82,7 @@ class Space:
             rest = enactors & below | enactors >> shift + ENACTOR_BITS << shift
             others = owned_by(rest)
             if others is None:
-                others = self._own(rest)
+                others = self._owned[rest] = self.region.owned_by(self._numbers(rest))
             key = (others << ENACTOR_BITS | number) << store_bits | store
             edges = edges_of(key)
             if edges is None:
@@ -101,14 +101,6 @@ class Space:
         if budgets or store & PAUSED or not reduced:
             following += self._by_others(*self.unpack(state))
         return following
-
-    def _own(self, enactors: int) -> int:
-        """The zones whose locks some enactors own."""
-        owned = 0
-        for number in self._numbers(enactors):
-            owned |= self.region.owned[number]
-        self._owned[enactors] = owned
-        return owned
 
     def _without(self, enactors: int, taken: int) -> int:
         """Some enactors after another took some of their locks."""

@@ -75,10 +75,7 @@ def _explain(
     store, numbers, left = search.space.unpack(state)
     then_store, then_numbers, then_left = search.space.unpack(after)
     for at, number in enumerate(numbers):
-        rest = numbers[:at] + numbers[at + 1 :]
-        others = 0
-        for other in rest:
-            others |= region.owned[other]
+        others = region.owned_by(numbers[:at] + numbers[at + 1 :])
         for edge in region.edges(number, others, store):
             changed = [region.without(n, edge.taken) for n in numbers]
             changed[at] = edge.enactor

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
+from staleplan.cli.console import STATE, JsonOption, StateOption
 from staleplan.cli.errors import CommandError, nearest
 from staleplan.cli.modes import Modes, read_switches
 
@@ -42,10 +43,6 @@ OnOption = Annotated[
     Stages, typer.Option(help="Real services, or the same cores in virtual time.")
 ]
 SeedOption = Annotated[int, typer.Option(help="What chance is drawn from.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-StateOption = Annotated[
-    Path, typer.Option(envvar="STALEPLAN_STATE_FOLDER", help="Where files are kept.")
-]
 DatabaseOption = Annotated[
     str | None,
     typer.Option(
@@ -91,7 +88,7 @@ def run(
     processes: Annotated[
         bool, typer.Option(help="Each service as its own process.")
     ] = False,
-    state: StateOption = Path(".staleplan"),
+    state: StateOption = STATE,
     database_url: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -134,7 +131,7 @@ def replay(
     mode: ModeOption = Modes.BOTH,
     on: OnOption = Stages.LIVE,
     seed: SeedOption = 1,
-    state: StateOption = Path(".staleplan"),
+    state: StateOption = STATE,
     database_url: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
