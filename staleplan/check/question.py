@@ -7,10 +7,18 @@ from typing import Literal
 from enactor.core import Extent, enact
 from enactor.model import Command, Pass
 from enactor.safeguards import Safeguards
+from staleplan.check.sizes import (
+    MAX_ENACTORS,
+    MAX_FAULTS,
+    MAX_PLANS,
+    MAX_ZONES,
+    ZONE_NAMES,
+)
 from staleplan.model import ZoneName
 
-ZONE_NAMES = ("regional", "fips", "dualstack")
-"""Zones of the explored region, named after those of the real one. Source: R5."""
+
+class BadQuestion(ValueError):
+    """A question of a size that a search has no numbers for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Question:
 
     `keep_generations` is small, so that few plans suffice for one to be deleted.
     `reduced`: leave out orders of events that cannot make a difference.
+
+    Raises: BadQuestion.
     """
 
     safeguards: Safeguards
@@ -40,6 +50,22 @@ class Question:
     zones_in_flight: int = 0
     mutation: Mutation | None = None
     reduced: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what would be answered wrongly."""
+        for name, least, most in (
+            ("enactors", 1, MAX_ENACTORS),
+            ("zones", 1, MAX_ZONES),
+            ("plans", 1, MAX_PLANS),
+            ("crashes", 0, MAX_FAULTS),
+            ("lost_replies", 0, MAX_FAULTS),
+            ("pauses", 0, MAX_FAULTS),
+            ("keep_generations", 0, MAX_PLANS),
+            ("zones_in_flight", 0, MAX_ZONES),
+        ):
+            asked = getattr(self, name)
+            if not least <= asked <= most:
+                raise BadQuestion(f"{name} is {asked}: it may be {least} to {most}")
 
     @property
     def zone_names(self) -> tuple[ZoneName, ...]:

@@ -44,6 +44,7 @@ from staleplan.check.marks import (
     violations,
 )
 from staleplan.check.question import Question
+from staleplan.check.sizes import PLAN_BITS
 from staleplan.model import (
     Applied,
     Batch,
@@ -63,7 +64,7 @@ ME = Lock(EnactorName("this"), 1)
 ANOTHER = Lock(EnactorName("another"), 1)
 """A lock is one's own or another's. One expiry will do: `lapsed` is a choice."""
 
-PLAN_BITS, PAUSED, ZONE_BITS, ENACTOR_BITS = 4, 1 << 4, 12, 16
+PAUSED, ZONE_BITS, ENACTOR_BITS = 1 << PLAN_BITS, 12, 16
 FIRST_ZONE_BIT = PLAN_BITS + 1
 
 
@@ -99,6 +100,10 @@ class Edge:
 
 class NumberNeeded(RuntimeError):
     """Something is met for the first time where no numbers may be given."""
+
+
+class TooManyNumbers(RuntimeError):
+    """A space is larger than the bits that its states have for it."""
 
 
 class Region:
@@ -168,7 +173,7 @@ class Region:
         if self.frozen:
             raise NumberNeeded
         if len(numbered) >> bits:
-            raise OverflowError(f"a number of {bits} bits is not enough for the region")
+            raise TooManyNumbers(f"{len(numbered):,} numbers of {bits} bits are used")
         return len(numbered)
 
     def zone(self, store: int, at: int, owns: int = 0, others: int = 0) -> ZoneState:

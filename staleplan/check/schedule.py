@@ -56,7 +56,10 @@ TAKEN, LOST, APPLIED = "taken", "lost", "applied"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One event. `outcomes`: what came of it, by zone; `broke`: property ids."""
+    """One event. `outcomes`: what came of it, by zone; `broke`: property ids.
+
+    `reply_lost`: its batches are in the journal, and are sent again.
+    """
 
     who: str
     what: str
@@ -64,6 +67,7 @@ class Action:
     generation: Generation = NOTHING
     outcomes: Mapping[ZoneName, str] | None = None
     broke: tuple[str, ...] = ()
+    reply_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +191,6 @@ def _effect(event: Event) -> Iterator[Action]:
         case _:
             return
     broke = tuple(each.partition(" ")[0] for each in event.broke)
-    yield Action(event.who, event.what, kind, generation, outcomes, broke)
+    yield Action(
+        event.who, event.what, kind, generation, outcomes, broke, event.reply_lost
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from staleplan.check.marks import FAULTS, PROPERTIES, names_of
 from staleplan.check.question import Question
+from staleplan.check.region import TooManyNumbers
 from staleplan.check.share import Share, begin_workers, expand, expand_apart
 from staleplan.check.space import Space
 from staleplan.model import in_groups
@@ -30,6 +31,7 @@ class Found:
     """What a search found. `paths`: a shortest way to each violation.
 
     `happened`: the same to what must happen sometimes.
+    `frontier`: states that are found and not yet expanded, of the next level.
     `complete`: every state was seen; `converging`: each was also asked whether it can
     still converge. `stopped` says why a search ended early. `depth`: events of the
     longest of all shortest ways.
@@ -38,6 +40,7 @@ class Found:
     states: int = 0
     transitions: int = 0
     depth: int = 0
+    frontier: int = 0
     wall_s: float = 0.0
     complete: bool = False
     converging: bool = False
@@ -66,14 +69,17 @@ class Search:
     ) -> Found:
         """See every state, and then, if asked, whether each can still converge.
 
-        Raises: NotAFunction, OverflowError.
+        Raises: NotAFunction.
         """
         found = self.found
         try:
             found.complete = self._walk(told)
             if found.complete and converging:
+                told(found)
                 self._see_convergence()
                 found.converging = True
+        except TooManyNumbers as full:
+            found.stopped = str(full)
         finally:
             found.wall_s = time.perf_counter() - self._started_s
         return found
@@ -91,6 +97,7 @@ class Search:
                     self._note(*first)
                 following |= share.fresh
                 found.states = len(seen) + len(following)
+                found.frontier = len(following)
                 found.wall_s = time.perf_counter() - self._started_s
                 told(found)
                 if self._is_full():
@@ -115,7 +122,7 @@ class Search:
                     yield expand(self.space, share.left, seen)
 
     def _is_full(self) -> bool:
-        used_gb = _memory_used_gb()
+        used_gb = memory_used_gb()
         if used_gb < self._memory_gb:
             return False
         self.found.stopped = f"{used_gb:.1f} GB of memory are used"
@@ -180,7 +187,7 @@ class Search:
         return False
 
 
-def _memory_used_gb() -> float:
+def memory_used_gb() -> float:
     """What this process has in memory now, where the system tells; else its most."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

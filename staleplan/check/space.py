@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from staleplan.check.marks import LOSES_REPLY, PAUSES, PUBLISHES, RESUMES
 from staleplan.check.question import Question
 from staleplan.check.region import ENACTOR_BITS, PAUSED, Region
+from staleplan.check.sizes import FAULT_BITS
 
 ENACTOR_MASK = (1 << ENACTOR_BITS) - 1
-BUDGET_BITS = 2
-BUDGET_MASK = 3
+FAULT_MASK = (1 << FAULT_BITS) - 1
 
 Edges = tuple[tuple[int, int, int, int], ...]
 """Of each event: the enactor's new number, the locks taken, the store, the marks."""
@@ -30,8 +30,8 @@ class Space:
         self._store_mask = (1 << self._store_bits) - 1
         self._budget_shift = self._store_bits + ENACTOR_BITS * question.enactors
         self._budgets_mask = -1 << self._budget_shift
-        self._one_reply = 1 << self._budget_shift + BUDGET_BITS
-        self._reply_mask = BUDGET_MASK * self._one_reply
+        self._one_reply = 1 << self._budget_shift + FAULT_BITS
+        self._reply_mask = FAULT_MASK * self._one_reply
         self._arranged: dict[int, int] = {}
         self._owned: dict[int, int] = {}
         self._places = range(question.enactors)
@@ -47,7 +47,7 @@ class Space:
         """The state in which nothing has happened yet."""
         asked = self.question
         budgets = (asked.crashes, asked.lost_replies, asked.pauses)
-        left = sum(b << BUDGET_BITS * at for at, b in enumerate(budgets))
+        left = sum(b << FAULT_BITS * at for at, b in enumerate(budgets))
         return self.pack(
             self.region.beginning, [self.region.fresh] * asked.enactors, left
         )
@@ -124,7 +124,7 @@ class Space:
         self, store: int, numbers: list[int], left: int
     ) -> Iterator[tuple[int, int]]:
         """What no enactor does: crashes, operators and, unreduced, the planner."""
-        if left & BUDGET_MASK:
+        if left & FAULT_MASK:
             for at, number in enumerate(numbers):
                 if number != self.region.fresh:
                     again = [*numbers]
@@ -134,8 +134,8 @@ class Space:
                     yield self.pack(store, again, left - 1), marks
         if store & PAUSED:
             yield self.pack(store ^ PAUSED, numbers, left), RESUMES
-        elif left >> 2 * BUDGET_BITS:
-            then = left - (1 << 2 * BUDGET_BITS)
+        elif left >> 2 * FAULT_BITS:
+            then = left - (1 << 2 * FAULT_BITS)
             yield self.pack(store ^ PAUSED, numbers, then), PAUSES
         newest = self.region.newest(store)
         if not self.question.reduced and newest < self.question.plans:

@@ -17,6 +17,7 @@ from staleplan.check.machine import START
 from staleplan.check.marks import LOSES_REPLY, PROPERTIES, PUBLISHES
 from staleplan.check.region import PAUSED, Edge, Enactor
 from staleplan.check.search import Search, Way
+from staleplan.check.sizes import ENACTOR_AZS
 from staleplan.model import (
     Applied,
     DeleteTree,
@@ -29,7 +30,7 @@ from staleplan.model import (
 )
 from staleplan.spec import Step
 
-ENACTORS = tuple(EnactorName(f"enactor-{az}") for az in "abcd")
+ENACTORS = tuple(EnactorName(f"enactor-{az}") for az in ENACTOR_AZS)
 
 
 @dataclass(frozen=True, slots=True)

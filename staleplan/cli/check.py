@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from staleplan.check.sizes import MAX_ENACTORS, MAX_FAULTS, MAX_PLANS, MAX_ZONES
 from staleplan.cli.console import JsonOption
 from staleplan.cli.errors import CommandError
 from staleplan.cli.modes import Modes, read_switches
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from staleplan.check.result import Result
     from staleplan.check.search import Found
 
-Budget = Annotated[int, typer.Option(min=0, max=3)]
+Budget = Annotated[int, typer.Option(min=0, max=MAX_FAULTS)]
 
 
 def check(
@@ -32,9 +33,9 @@ def check(
     safeguard: Annotated[
         list[str], typer.Option(help="FIELD=on|off; may be repeated.")
     ] = [],  # noqa: B006  never changed
-    enactors: Annotated[int, typer.Option(min=1, max=4)] = 2,
-    zones: Annotated[int, typer.Option(min=1, max=3)] = 1,
-    plans: Annotated[int, typer.Option(min=1, max=15)] = 4,
+    enactors: Annotated[int, typer.Option(min=1, max=MAX_ENACTORS)] = 2,
+    zones: Annotated[int, typer.Option(min=1, max=MAX_ZONES)] = 1,
+    plans: Annotated[int, typer.Option(min=1, max=MAX_PLANS)] = 4,
     crashes: Budget = 0,
     lost_replies: Budget = 0,
     pauses: Budget = 0,
@@ -74,7 +75,14 @@ def check(
         for preset in presets[mode]
     ]
     results = [
-        _answer(question, memory_gb, workers, converging=converging, save_in=save)
+        _answer(
+            question,
+            memory_gb,
+            workers,
+            converging=converging,
+            shown=not as_json and sys.stderr.isatty(),
+            save_in=save,
+        )
         for question in questions
     ]
     if as_json:
@@ -91,6 +99,7 @@ def _answer(
     workers: int,
     *,
     converging: bool,
+    shown: bool,
     save_in: Path | None,
 ) -> Result:
     from staleplan.check.machine import NotAFunction
@@ -99,7 +108,7 @@ def _answer(
 
     try:
         search = Search(question, memory_gb, workers)
-        with _progress() as told:
+        with _progress(memory_gb, shown=shown) as told:
             search.run(told, converging=converging)
     except NotAFunction as error:
         raise CommandError(f"the core cannot be searched: {error}") from error
@@ -112,18 +121,35 @@ def _answer(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Found], None]]:
-    """Show how far a search is, if somebody looks."""
+def _progress(memory_gb: float, *, shown: bool) -> Iterator[Callable[[Found], None]]:
+    """Show how far a search is; how far it has to go, nobody knows."""
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with console.status("searching") as status:
-        yield lambda found: status.update(
-            f"{found.states:,} states, depth {found.depth}, {found.wall_s:.0f} s"
-        )
+    from staleplan.check.search import memory_used_gb
+
+    with Progress(
+        BarColumn(8),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,  # by a thread, which a fork of workers could not take along
+        transient=True,
+        disable=not shown,
+    ) as progress:
+        bar = progress.add_task("searching", total=None)
+
+        def tell(found: Found) -> None:
+            where = f"depth {found.depth}, frontier {found.frontier:,}"
+            if found.complete:
+                where = f"depth {found.depth}: can each still converge?"
+            told = (
+                f"{found.states:,} states, {found.states / found.wall_s:,.0f}/s, "
+                f"{where}, {memory_used_gb():.1f} of {memory_gb:.1f} GB"
+            )
+            progress.update(bar, description=told, refresh=True)
+
+        yield tell
 
 
 def _show(results: Sequence[Result]) -> None:

@@ -8,26 +8,18 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
-import psycopg
-
 from enactor.safeguards import BUGGY, FIXED, Safeguards
-from protos.runtime.v1 import runtime_pb2
-from protos.runtime.v1.runtime_pb2_grpc import SafeguardServiceStub
 from staleplan.drills import race_result
 from staleplan.drills.dns_race import Script, Void, run_race
 from staleplan.drills.live import LiveStage, live_stage
 from staleplan.drills.pace import DRILL_PACE, Pace
 from staleplan.drills.result import Event, Result, Verdict
+from staleplan.drills.running import join_traces, running_stack
 from staleplan.drills.stage import Stage
-from staleplan.runtime.channel import channel
-from staleplan.runtime.footing import footing
-from staleplan.runtime.settings import Mode, ServiceSettings
-from staleplan.runtime.telemetry import Exporters, Telemetry
+from staleplan.runtime.settings import Mode
 from staleplan.sim import dns_region as sim
 from staleplan.spec import replay
-from staleplan.stack.child import child_stack
-from staleplan.stack.outside import Outside
-from staleplan.stack.settings import AZS, StackSettings
+from staleplan.stack.settings import StackSettings
 
 QUICK_CALL_S, SLOW_CALL_S = 0.001, 0.012
 """Wall seconds of the shortest and the longest call: as measured live."""
@@ -104,10 +96,6 @@ async def run_live(order: Order) -> Result:
     )
 
 
-DRILL_TRACE_FILE = "drill.trace.jsonl"
-"""The drill's own spans, beside those of the stack."""
-
-
 def _stack_of(order: Order) -> StackSettings:
     return StackSettings(
         name=order.name,
@@ -133,64 +121,16 @@ async def stage_of(
     processes: bool = False,
 ) -> AsyncIterator[LiveStage]:
     """Start a stack with nothing in it, switch its safeguards, and open a stage."""
-    await asyncio.to_thread(_empty, stack)
-    told = ServiceSettings(
-        stack=stack.name, clock=stack.clock, log_file=stack.folder / "drill.log"
-    )
-    async with Exporters(stack.folder / DRILL_TRACE_FILE) as exporters:
-        base = footing("drill", told, exporters)
-        running = (
-            Outside(stack, base.telemetry.log, _nothing).running()
-            if processes
-            else child_stack(stack)
-        )
-        async with running as addresses:
-            await _switch(switched, addresses, base.telemetry)
-            async with live_stage(
-                addresses,
-                base.clock,
-                base.telemetry,
-                planner_period_s=pace.planner_period_s,
-                keep_generations=pace.keep_generations,
-            ) as stage:
-                yield stage
-    await asyncio.to_thread(_drop_schema, stack)
-
-
-async def _switch(
-    switched: Mapping[str, bool], addresses: Mapping[str, str], telemetry: Telemetry
-) -> None:
-    request = runtime_pb2.SetRequest(safeguards=switched)
-    for az in AZS:
-        async with channel(addresses[f"enactor-{az}"], telemetry) as to_enactor:
-            await SafeguardServiceStub(to_enactor).Set(request)
-
-
-def _nothing() -> None:
-    """A drill keeps no book of its processes."""
-
-
-def _empty(stack: StackSettings) -> None:
-    _drop_schema(stack)
-    stack.folder.mkdir(parents=True, exist_ok=True)
-    for left in stack.folder.iterdir():
-        left.unlink()
-
-
-def _drop_schema(stack: StackSettings) -> None:
-    url = (stack.database_url or "").replace("+psycopg", "", 1)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {stack.name} CASCADE")
-
-
-def join_traces(stack: StackSettings) -> Path:
-    """Put the spans of all processes into one file, which Jaeger opens."""
-    whole = stack.state_folder / "runs" / f"{stack.name}.trace.jsonl"
-    whole.parent.mkdir(parents=True, exist_ok=True)
-    with whole.open("wb") as joined:
-        for part in sorted(stack.folder.glob("*trace.jsonl")):
-            joined.write(part.read_bytes())
-    return whole
+    async with running_stack(stack, processes=processes) as running:
+        await running.switch("enactor", switched)
+        async with live_stage(
+            running.addresses,
+            running.base.clock,
+            running.base.telemetry,
+            planner_period_s=pace.planner_period_s,
+            keep_generations=pace.keep_generations,
+        ) as stage:
+            yield stage
 
 
 async def _play(stage: Stage, order: Order, started_s: float) -> Result:

@@ -26,7 +26,8 @@ from staleplan.check.schedule import (
 )
 from staleplan.drills.live import LiveStage
 from staleplan.drills.pace import DRILL_PACE, Pace
-from staleplan.drills.runner import join_traces, stage_of
+from staleplan.drills.runner import stage_of
+from staleplan.drills.running import join_traces
 from staleplan.model import Generation, JournalEntry, ZoneName
 from staleplan.runtime.settings import Mode
 from staleplan.spec import DNS_PROPERTIES, judge, replay
@@ -217,6 +218,8 @@ class Held:
             await self._locks_lapse()
         if following and following.kind == "take lock":
             await self._lose_locks(following)
+        if following and following.reply_lost:
+            await self._lose_reply(STEPS[following.kind])
         seen: set[str] = set()
         while self.point == STEPS[action.kind] and self.zone not in seen:
             seen.add(self.zone)
@@ -270,3 +273,8 @@ class Held:
             as_ours = zone if zone in self.ours else self.ours[0]
             if outcomes.get(as_ours) == LOST:
                 await self.stage.lose_locks(self.az, zone, 1)
+
+    async def _lose_reply(self, point: str) -> None:
+        """Make it lose the first reply to what it sends next: it sends it again."""
+        fault = pb.Fault(point=point, count=1, drop=pb.Drop())
+        await self.stage.faults[self.az].Inject(pb.InjectRequest(fault=fault))

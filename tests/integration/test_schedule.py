@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,15 @@ from staleplan.check.question import Question
 from staleplan.check.saved import save
 from staleplan.check.schedule import Schedule, schedule_of
 from staleplan.check.search import Search
+from staleplan.check.spans import BATCHES, read_trace
 from staleplan.check.story import events
 from staleplan.drills.scheduled import ZONES_IN_FLIGHT, Replayed, replay_live
 from staleplan.model import Reason
 from staleplan.runtime.postgres import postgres, remove
 from tests.commands import Commands
+
+SERVER = 2
+"""The kind of a span that serves a call, as OTLP numbers it."""
 
 STEPS = 60
 """Events of a walk: every enactor makes some passes."""
@@ -50,8 +55,22 @@ async def replayed(where: tuple[Path, str], schedule: Schedule) -> Replayed:
     found = await replay_live(schedule, url, state)
     extent = Extent(schedule.keep_generations, ZONES_IN_FLIGHT)
     safeguards = Safeguards(**schedule.safeguards)
-    conform(found.beginning, found.journal, safeguards, extent, pauses=True)
+    trace = read_trace(found.trace_file.read_text().splitlines())
+    conform(
+        found.beginning, found.journal, safeguards, extent, trace=trace, pauses=True
+    )
     return found
+
+
+def spans_in(trace_file: Path) -> list[tuple[Any, Any]]:
+    """Each span of a trace, after the resource that it is of."""
+    return [
+        (resource["resource"], span)
+        for line in trace_file.read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
 
 
 def read(saved: Path, which: str) -> Schedule:
@@ -67,6 +86,9 @@ async def test_a_violation_of_the_model_happens_live(
     found = await replayed(where, read(saved, which))
     assert found.is_same, (found.left, found.changes)
     assert sorted(found.broken) == broken.split()
+    assert not replace(found, broken=frozenset({"P5"})).is_same
+    assert not replace(found, changes=found.changes[:-1]).is_same
+    assert not replace(found, left="event 1: it waits").is_same
 
 
 def walk(question: Question, seed: int) -> Schedule:
@@ -95,6 +117,71 @@ async def test_any_walk_of_the_model_happens_live(
     assert len(schedule.changes) > 3
     found = await replayed(where, schedule)
     assert found.is_same, (found.left, found.changes)
+
+
+def shortest(question: Question, leads_to: str) -> Schedule:
+    """What must happen sometimes, as soon as it can."""
+    search = Search(question)
+    path = search.run(converging=False).happened[leads_to]
+    return schedule_of(question, list(events(search, path)))
+
+
+@pytest.mark.parametrize(
+    ("question", "leads_to", "outcome"),
+    [
+        (
+            Question(replace(BUGGY, pause_switch=True), pauses=1),
+            "a pause refused a batch",
+            Reason.PAUSED,
+        ),
+        (
+            Question(BUGGY),
+            "a flip came after its lock had lapsed",
+            Reason.LOCK_CHANGED_HANDS,
+        ),
+    ],
+    ids=["pause", "lapse"],
+)
+async def test_what_is_refused_is_refused_live(
+    where: tuple[Path, str], question: Question, leads_to: str, outcome: Reason
+) -> None:
+    """A pause with the one safeguard that answers it, which is no preset."""
+    found = await replayed(where, shortest(question, leads_to))
+    assert found.is_same, (found.left, found.changes)
+    assert found.changes[-1].outcome == outcome
+
+
+async def test_a_schedule_out_of_order_is_left(
+    where: tuple[Path, str], saved: Path
+) -> None:
+    schedule = read(saved, "P2")
+    kinds = [event.kind for event in schedule.events]
+    early = kinds.index("take lock")
+    assert kinds[early + 1] == "flip"
+    events = [*schedule.events]
+    events.insert(early, events.pop(early + 1))
+    found = await replayed(where, replace(schedule, events=tuple(events)))
+    assert not found.is_same
+    assert found.left.startswith(f"event {early + 1}, {events[early].who} flips ")
+    assert found.left.endswith(": it waits at enactor.take_lock")
+
+
+async def test_a_lost_reply_is_lost_live(where: tuple[Path, str]) -> None:
+    """The same batches are sent again, and the journal has them once."""
+    schedule = shortest(Question(FIXED, lost_replies=1), "a reply was lost")
+    assert [event.kind for event in schedule.events if event.reply_lost] == ["flip"]
+    found = await replayed(where, schedule)
+    assert found.is_same, (found.left, found.changes)
+    spans = [span for _, span in spans_in(found.trace_file)]
+    ids = {str(span["attributes"]) for span in spans if span["name"] in BATCHES}
+    journalled = [entry.batch.id for entry in found.journal]
+    assert len(ids) == len(journalled) == len({*journalled})
+    sent = [span for span in spans if span["name"].endswith("/ChangeZones")]
+    received = [span for span in sent if span["kind"] == SERVER]
+    messages = {
+        (s["name"], s["startTimeUnixNano"]) for s in spans if s["name"] in BATCHES
+    }
+    assert len(received) == len(messages) + 1
 
 
 async def test_another_outcome_is_not_the_same(
@@ -128,13 +215,7 @@ def test_what_is_no_schedule_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_saved_trace_is_red_where_a_property_broke(saved: Path) -> None:
-    spans = [
-        (resource["resource"], span)
-        for line in (saved / "buggy_P1.trace.jsonl").read_text().splitlines()
-        for resource in json.loads(line)["resourceSpans"]
-        for scope in resource["scopeSpans"]
-        for span in scope["spans"]
-    ]
+    spans = spans_in(saved / "buggy_P1.trace.jsonl")
     assert len({span["traceId"] for _, span in spans}) == 1
     services = {
         attribute["value"]["stringValue"]

@@ -1,12 +1,23 @@
 """`staleplan check` tells what was found, in words, in numbers and by exit code."""
 
+import itertools
+import os
+import pty
+import re
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from enactor.model import Pass, Purpose, ReadNewestPlan, ReadZones, Result
 from enactor.safeguards import FIXED
 from staleplan.check.result import BREAKS, NAMES
+from staleplan.check.share import begin_workers
+from staleplan.check.space import Space
+from staleplan.model import ZoneName
 from tests.commands import Commands
 
 SHAPE = {
@@ -53,6 +64,70 @@ def test_a_run_has_its_shape(commands: Commands) -> None:
     assert run["properties"] == dict.fromkeys(NAMES, held)
 
 
+@pytest.mark.parametrize(
+    ("option", "happened"),
+    [
+        ("--crashes", "a crash before the locks"),
+        ("--lost-replies", "a reply was lost"),
+        ("--pauses", "a pause refused a batch"),
+    ],
+)
+def test_a_fault_that_is_asked_for_happens(
+    commands: Commands, option: str, happened: str
+) -> None:
+    run = commands.ask("check", "--mode", "fixed", "--plans", "3", option, "1")
+    assert run[option[2:].replace("-", "_")] == 1
+    assert happened in run["happened"]
+
+
+def test_what_is_left_out_may_be_asked_for(commands: Commands) -> None:
+    check = ("check", "--mode", "buggy", "--plans", "3")
+    reduced = commands.ask(*check)
+    whole = commands.ask(*check, "--unreduced")
+    assert whole["states"] > 2 * reduced["states"]
+    assert broken(whole) == broken(reduced)
+
+
+def test_convergence_may_be_left_open(commands: Commands) -> None:
+    check = ("check", "--mode", "buggy", "--plans", "3", "--no-converging")
+    properties = commands.ask(*check)["properties"]
+    assert properties["P12"] == {"held": None, "trace": []}
+    assert properties["P5"]["held"]
+
+
+def test_as_many_search_as_are_asked_for(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def begin(space: Space, seen: set[int], workers: int) -> Any:
+        begun.append(workers)
+        return begin_workers(space, seen, workers)
+
+    monkeypatch.setattr("staleplan.check.search.SHARE", 50)
+    monkeypatch.setattr("staleplan.check.search.begin_workers", begin)
+    check = ("check", "--mode", "buggy", "--plans", "3")
+    alone, together = commands.ask(*check), commands.ask(*check, "--workers", "2")
+    assert set(begun) == {2}
+    assert together["states"] == alone["states"]
+
+
+def test_a_core_that_is_no_function_is_one_line(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = itertools.count(1)
+
+    def draws(*_: object) -> Pass:
+        yield ReadNewestPlan()
+        yield ReadZones((ZoneName("regional"),) * next(drawn), Purpose.CHECK)
+        return Result.FINISHED
+
+    monkeypatch.setattr("staleplan.check.question.enact", draws)
+    line = commands.refused("check", "--mode", "fixed")
+    assert line.startswith("staleplan: the core cannot be searched: after 1 replies, ")
+    assert line.endswith("draws chance, or keeps what nobody sent to it")
+
+
 def test_both_modes_are_two_runs(commands: Commands) -> None:
     buggy, fixed = commands.ask("check", "--plans", "3")["runs"]
     assert (buggy["mode"], fixed["mode"]) == ("buggy", "fixed")
@@ -85,6 +160,66 @@ def test_a_space_that_does_not_fit_has_its_own_exit_code(commands: Commands) -> 
     assert said.exit_code == 3
     assert "NOT COMPLETE" in said.stdout
     assert "held" not in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "size", "wrong"),
+    [
+        ("--enactors", "5", "less than or equal to 4"),
+        ("--enactors", "0", "greater than or equal to 1"),
+        ("--zones", "4", "less than or equal to 3"),
+        ("--zones", "0", "greater than or equal to 1"),
+        ("--plans", "16", "less than or equal to 15"),
+        ("--plans", "0", "greater than or equal to 1"),
+        ("--crashes", "4", "less than or equal to 3"),
+        ("--lost-replies", "4", "less than or equal to 3"),
+        ("--pauses", "-1", "greater than or equal to 0"),
+        ("--workers", "0", "greater than or equal to 1"),
+        ("--memory-gb", "0", "greater than or equal to 0.1"),
+    ],
+)
+def test_a_size_that_no_search_has_is_bad_usage(
+    commands: Commands, option: str, size: str, wrong: str
+) -> None:
+    line = commands.refused("check", option, size, code=2)
+    assert line == (f"staleplan: Invalid value for '{option}': Input should be {wrong}")
+
+
+def shown(state: Path, *words: str) -> str:
+    """What stands on a terminal where somebody looks on."""
+    terminal, end = pty.openpty()
+    told = subprocess.Popen(
+        (sys.executable, "-m", "staleplan.cli", "check", *words),
+        env={**os.environ, "STALEPLAN_STATE_FOLDER": str(state), "TERM": "xterm"},
+        stdout=subprocess.DEVNULL,
+        stderr=end,
+    )
+    os.close(end)
+    read = b""
+    # Linux says with an error that the last writer has gone.
+    with suppress(OSError):
+        while more := os.read(terminal, 65_536):
+            read += more
+    os.close(terminal)
+    assert told.wait() == 0
+    return read.decode()
+
+
+def test_a_terminal_shows_how_far_a_search_is(tmp_path: Path) -> None:
+    seen = shown(tmp_path, "--mode", "fixed", "--plans", "3", "--memory-gb", "2")
+    assert re.search(
+        r"\d+ states, [\d,]+/s, depth \d+, frontier \d+, \d\.\d of 2\.0 GB", seen
+    )
+    assert "can each still converge?" in seen
+
+
+def test_scripts_are_shown_nothing(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shown(tmp_path, "--mode", "fixed", "--plans", "3", "--json") == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a pipe that is called a terminal
+    said = commands.run("check", "--mode", "fixed", "--plans", "3")
+    assert (said.exit_code, said.stderr) == (0, "")
 
 
 def test_words_tell_the_story_where_it_breaks(commands: Commands) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from enactor.core import Extent
 from enactor.safeguards import BUGGY, FIXED, Safeguards
-from staleplan.check.conform import Nonconforming, conform
+from staleplan.check.conform import conform
+from staleplan.check.walk import Nonconforming
 from staleplan.drills.dns_race import Script, run_race
 from staleplan.model import (
     ActiveBelow,
@@ -85,7 +86,7 @@ def edited(mode: Mode, wanted: Chooses, change: Changes) -> None:
     at = place_of(mode, wanted)
     entries[at] = change(entries[at])
     found = rejected(mode, entries)
-    assert found.entry is entries[at]
+    assert found.step is entries[at]
     assert str(found).startswith(
         f"entry {entries[at].sequence} ({entries[at].batch.id}): recorded "
     )
@@ -140,14 +141,16 @@ def test_one_mode_is_not_the_other(mode: Mode, other: Safeguards) -> None:
     zones, entries = load(mode)
     with pytest.raises(Nonconforming) as caught:
         conform(zones, entries, other, LIVE)
-    assert caught.value.entry is entries[0], "the guards differ from the first batch on"
+    assert caught.value.step is entries[0], "the guards differ from the first batch on"
 
 
 def test_another_extent_is_noticed_at_a_clean_up() -> None:
     zones, entries = load("buggy")
     with pytest.raises(Nonconforming) as caught:
         conform(zones, entries, BUGGY, replace(LIVE, keep_generations=6))
-    assert isinstance(caught.value.entry.batch.changes[0], DeleteTree)
+    step = caught.value.step
+    assert isinstance(step, JournalEntry)
+    assert isinstance(step.batch.changes[0], DeleteTree)
 
 
 def test_a_refusal_that_was_none() -> None:
@@ -179,13 +182,49 @@ def test_a_dropped_precondition() -> None:
     edited("fixed", lambda e: is_flip(e) and is_applied(e), unguarded)
 
 
+def older(entry: JournalEntry) -> JournalEntry:
+    generation = Generation(entry.batch.generation - 1)
+    return replace(entry, batch=replace(entry.batch, generation=generation))
+
+
 @pytest.mark.parametrize("mode", ["buggy", "fixed"])
 def test_another_generation(mode: Mode) -> None:
-    def older(entry: JournalEntry) -> JournalEntry:
-        generation = Generation(entry.batch.generation - 1)
-        return replace(entry, batch=replace(entry.batch, generation=generation))
-
     edited(mode, lambda e: is_flip(e) and is_applied(e), older)
+
+
+def test_a_lock_for_another_generation() -> None:
+    """The wedge: it is tried again and again, with the same plan in hand."""
+    again = follows("buggy", gives_back)
+    edited("buggy", lambda e: takes_lock(e) and e.batch.id in again, older)
+
+
+def test_a_lock_that_lasts_longer_than_others_of_its_message() -> None:
+    def lasting(entry: JournalEntry) -> JournalEntry:
+        mine = entry.batch.changes[0]
+        assert isinstance(mine, SetLock)
+        assert mine.lock
+        assert isinstance(entry.outcome, Applied)
+        lock = replace(mine.lock, expires_at_s=mine.lock.expires_at_s + 1)
+        return replace(
+            entry,
+            batch=replace(entry.batch, changes=(SetLock(lock),)),
+            outcome=Applied(replace(entry.outcome.after, lock=lock)),
+        )
+
+    more = follows("fixed", takes_lock)
+    edited("fixed", lambda e: takes_lock(e) and e.batch.id in more, lasting)
+
+
+def follows(mode: Mode, wanted: Chooses) -> set[BatchId]:
+    """Batches before which their enactor sent another such batch."""
+    before: dict[str, JournalEntry] = {}
+    found = set()
+    for entry in load(mode)[1]:
+        life = entry.batch.id.rpartition("/")[0]
+        if life in before and wanted(before[life]):
+            found.add(entry.batch.id)
+        before[life] = entry
+    return found
 
 
 def test_a_foreign_lock() -> None:
@@ -205,7 +244,12 @@ def test_a_foreign_lock() -> None:
             outcome=Applied(replace(outcome.after, lock=lock)),
         )
 
-    edited("buggy", lambda e: takes_lock(e) and is_applied(e), foreign)
+    first = follows("buggy", lambda e: not takes_lock(e))
+    edited(
+        "buggy",
+        lambda e: takes_lock(e) and is_applied(e) and e.batch.id in first,
+        foreign,
+    )
 
 
 def test_a_lock_that_has_not_lapsed() -> None:
@@ -230,15 +274,17 @@ def test_a_batch_before_its_turn(mode: Mode) -> None:
     """A flip before its own lock."""
     entries = [*load(mode)[1]]
     flip = place_of(mode, lambda e: is_flip(e) and is_applied(e))
-    batch = entries[flip].batch
+    mine = entries[flip].batch
     lock = next(
         at
         for at in reversed(range(flip))
-        if entries[at].batch.zone == batch.zone and takes_lock(entries[at])
+        if (entries[at].batch.zone, entries[at].batch.enactor)
+        == (mine.zone, mine.enactor)
+        and takes_lock(entries[at])
     )
     entries.insert(lock, entries.pop(flip))
     entries = renumbered(entries)
-    assert rejected(mode, entries).entry is entries[lock]
+    assert rejected(mode, entries).step is entries[lock]
 
 
 def test_an_entry_that_is_left_out() -> None:
@@ -249,7 +295,7 @@ def test_an_entry_that_is_left_out() -> None:
     entries = renumbered(entries)
     following = next(e for e in entries[at:] if e.batch.enactor == left_out.enactor)
     assert gives_back(following)
-    assert rejected("fixed", entries).entry is following
+    assert rejected("fixed", entries).step is following
 
 
 def test_a_lost_lock_that_is_left_out_shows_in_the_ids_alone() -> None:
@@ -258,7 +304,7 @@ def test_a_lost_lock_that_is_left_out_shows_in_the_ids_alone() -> None:
     at = place_of("fixed", lambda e: takes_lock(e) and not is_applied(e))
     life = entries.pop(at).batch.id.rpartition("/")[0]
     following = next(e for e in entries[at:] if e.batch.id.startswith(life))
-    assert rejected("fixed", entries).entry is following
+    assert rejected("fixed", entries).step is following
     check("fixed", renumbered(entries))
 
 
@@ -269,13 +315,13 @@ def test_an_applied_entry_that_is_left_out(mode: Mode) -> None:
     left_out = entries.pop(at).batch
     entries = renumbered(entries)
     following = next(e for e in entries[at:] if e.batch.zone == left_out.zone)
-    assert rejected(mode, entries).entry is following
+    assert rejected(mode, entries).step is following
 
 
 def test_an_id_twice() -> None:
     entries = [*load("fixed")[1]]
     again = replace(entries[-1], sequence=entries[-1].sequence + 1)
-    assert rejected("fixed", [*entries, again]).entry is again
+    assert rejected("fixed", [*entries, again]).step is again
 
 
 def test_a_pass_is_abandoned_by_a_restart_only() -> None:
@@ -283,8 +329,9 @@ def test_a_pass_is_abandoned_by_a_restart_only() -> None:
     entries = load("buggy")[1]
     assert len({entry.batch.id.rpartition("/")[0] for entry in entries}) > 4
     found = rejected("buggy", renumbered(entries, in_one_life=True))
-    at = [entry.sequence for entry in entries].index(found.entry.sequence)
-    first = next(e for e in entries if e.batch.enactor == found.entry.batch.enactor)
+    assert isinstance(found.step, JournalEntry)
+    at = [entry.sequence for entry in entries].index(found.step.sequence)
+    first = next(e for e in entries if e.batch.enactor == found.step.batch.enactor)
     lives = {e.batch.id.rpartition("/")[0] for e in (first, entries[at])}
     assert len(lives) == 2, "it is in a second life"
 

@@ -103,6 +103,26 @@ def keeps_a_changing_object() -> Generator[str, int]:
     yield "second"
 
 
+class Alike:
+    """Two of these are equal, whatever they were told."""
+
+    told = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def keeps_what_seems_equal() -> Generator[str, int]:
+    """No frame shows what it was told: only the other way to the same node does."""
+    kept = Alike()
+    kept.told = yield "first"
+    yield "second"
+    yield f"told {kept.told}"
+
+
 @pytest.fixture(autouse=True)
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here depends on luck, nor on the test before."""
@@ -122,6 +142,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> None:
         remembers_a_reply_beyond_its_pass,
         remembers_unseen,
         keeps_a_changing_object,
+        keeps_what_seems_equal,
     ],
 )
 def test_what_is_no_function_is_reported(begin: Begin) -> None:

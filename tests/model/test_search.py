@@ -1,16 +1,19 @@
 """Every state is seen, a way that is found is a shortest, and what is open is said."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
 import pytest
 
+from enactor.model import Command, Purpose, Submit
 from enactor.safeguards import BUGGY, FIXED
 from staleplan.check.marks import PROPERTIES
 from staleplan.check.mutants import off
-from staleplan.check.question import Question
+from staleplan.check.question import Mutation, Question
 from staleplan.check.result import BREAKS, result_of
 from staleplan.check.search import CONVERGES, Search
+from staleplan.model import EnactorName, Lock, LockIs
 
 SHORTEST = {"P1": 10, "P2": 8, "P3": 10, "P4": 14, "P12": 10}
 """Events until the enactor as it failed breaks each; publishing is no event."""
@@ -84,6 +87,19 @@ def test_the_same_question_twice_gives_the_same_figures() -> None:
     assert first.found == second.found
 
 
+@pytest.mark.parametrize("question", [Question(BUGGY), Question(FIXED, crashes=1)])
+def test_workers_find_what_one_finds(
+    question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("staleplan.check.search.SHARE", 200)
+    search = Search(question, workers=2)
+    found, alone = search.run(), searched(question).found
+    assert lengths(search) == lengths(searched(question))
+    assert found.happened.keys() == alone.happened.keys()
+    figures = [(f.states, f.transitions, f.depth) for f in (found, alone)]
+    assert figures[0] == figures[1]
+
+
 # --- Ways --------------------------------------------------------------------------
 
 
@@ -131,6 +147,24 @@ def test_from_where_a_region_cannot_recover_it_never_does() -> None:
     stores = {search.space.store_of(state) for state in reached}
     assert search.question.plans in newest
     assert not any(map(search.region.has_converged, stores))
+
+
+def test_what_only_the_next_plan_mends_has_not_converged() -> None:
+    """Nobody may count on another plan, any more than on a crash."""
+
+    def never_first(command: Command) -> Command:
+        match command:
+            case Submit(Purpose.FLIP, 1, orders):
+                wanted = (LockIs(Lock(EnactorName("nobody"), 0)),)
+                refused = (replace(each, preconditions=wanted) for each in orders)
+                return replace(command, orders=tuple(refused))
+        return command
+
+    stuck = Mutation("plan 1 is never applied", never_first)
+    search = searched(Question(FIXED, enactors=1, plans=2, mutation=stuck))
+    assert lengths(search).keys() == {CONVERGES}
+    store = search.space.store_of(search.found.paths[CONVERGES][-1])
+    assert search.region.newest(store) == 1
 
 
 # --- What is open ------------------------------------------------------------------
