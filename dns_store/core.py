@@ -191,23 +191,26 @@ def _unmet(found: ZoneView, condition: Precondition, runs: bool) -> Reason | Non
 def _change(
     zone: ZoneView, change: Change, own: Generation, plans: Container[Generation]
 ) -> ZoneView | Reason:
+    lock, trees, active, rollback = zone.lock, zone.trees, zone.active, zone.rollback
     match change:
         case SetLock(lock):
-            return replace(zone, lock=lock)
+            pass
         case BuildTree(generation) if generation not in plans:
             return Reason.PLAN_MISSING
         case BuildTree() | DeleteTree():
-            return replace(zone, trees=_trees_after(zone.trees, change))
+            trees = _trees_after(trees, change)
         case PointRollback(or_newest_tree):
-            lost = set(zone.active) - {NOTHING, *zone.trees}
-            if lost and not (or_newest_tree and zone.trees):
+            lost = set(active) - {NOTHING, *trees}
+            if lost and not (or_newest_tree and trees):
                 return Reason.ACTIVE_TREE_MISSING
-            to = {rollback_of(active, zone.trees, own) for active in zone.active}
-            return replace(zone, rollback=tuple(sorted(to)))
+            to = {rollback_of(was, trees, own) for was in active}
+            rollback = tuple(sorted(to))
         case PointActive(generation):  # pragma: no branch
-            if generation not in zone.trees:
+            if generation not in trees:
                 return Reason.TREE_MISSING
-            return replace(zone, active=(generation,))
+            active = (generation,)
+    # `replace` would take three times as long, for each change of a batch.
+    return ZoneView(zone.zone, lock, active, rollback, trees)
 
 
 def _trees_after(
@@ -228,9 +231,9 @@ def _further(
     match change:
         case PointRollback():
             to = rollback_of(move.active, trees, batch.generation)
-            return replace(move, rollback=to)
+            return Move(move.active, to)
         case PointActive(generation):
-            return replace(move, active=generation)
+            return Move(generation, move.rollback)
         case _:
             return move
 

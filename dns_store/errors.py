@@ -54,19 +54,3 @@ class EndpointsChanged(ServiceError):
     def __init__(self, fields: Mapping[str, str]) -> None:
         message = "; ".join(f"{path}: {problem}" for path, problem in fields.items())
         super().__init__(message, fields=fields)
-
-
-class StoreUnavailable(ServiceError):
-    """PostgreSQL did not answer; `definite`: the call surely had no effect.
-
-    It is not definite if the connection was lost after COMMIT was sent. A batch may
-    always be sent again: its id makes it apply once.
-    """
-
-    code = grpc.StatusCode.UNAVAILABLE
-    reason = "STORE_UNAVAILABLE"
-
-    def __init__(self, found: str, *, definite: bool) -> None:
-        effect = "had no effect" if definite else "may have taken effect"
-        super().__init__(f"PostgreSQL is unavailable, the call {effect}: {found}")
-        self.definite = definite

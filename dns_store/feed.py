@@ -11,11 +11,11 @@ from contextlib import aclosing, contextmanager
 
 from dns_store.answer_set import Address, CompiledSet, compile_set
 from dns_store.answers import NO_TREE, AnswerTable
-from dns_store.errors import StoreUnavailable
 from dns_store.settings import DnsStoreSettings
 from dns_store.store import PlanSets, Store, ZoneAnswers
 from staleplan.model import NOTHING, Generation, ZoneName, in_groups
 from staleplan.runtime.clock import Clock
+from staleplan.runtime.database import StoreUnavailable
 from staleplan.runtime.telemetry import Telemetry
 
 ZONES_READ_AT_ONCE = 64
@@ -92,18 +92,29 @@ class Feed:
             gc.freeze()
 
     async def _point(self, answers: ZoneAnswers) -> None:
-        for generation in sorted(set(answers.active) - self._sets.keys() - {NOTHING}):
+        generations = frozenset(answers.active)
+        for generation in sorted(generations - self._sets.keys() - {NOTHING}):
             sets = await self._store.plan_sets(generation)
             self._sets[generation] = await self._compile(sets) if sets else ()
         if answers.zone not in self._versions:
             self.table.add_names(answers.zone, answers.endpoints)
-        chosen = [
+        self.table.point(answers.zone, self._chosen(answers, generations))
+        self._versions[answers.zone] = answers.version
+        self._generations[answers.zone] = generations
+
+    def _chosen(
+        self, answers: ZoneAnswers, generations: frozenset[Generation]
+    ) -> list[CompiledSet]:
+        if len(generations) == 1:
+            # The same as below, in half the time: nearly all zones are of one mind.
+            sets = self._sets.get(answers.active[0], ())
+            return [
+                NO_TREE if index is None else sets[index] for index in answers.answers
+            ]
+        return [
             NO_TREE if index is None else self._sets[generation][index]
             for generation, index in zip(answers.active, answers.answers, strict=True)
         ]
-        self.table.point(answers.zone, chosen)
-        self._versions[answers.zone] = answers.version
-        self._generations[answers.zone] = frozenset(answers.active)
 
     async def _compile(self, sets: PlanSets) -> tuple[CompiledSet, ...]:
         compiled = []

@@ -30,8 +30,10 @@ from dns_store.edge import check_call, new_zones
 from dns_store.errors import UnknownZone
 from dns_store.rows import (
     ALL_ZONES,
+    AnswersRow,
     Judged,
     KnownZone,
+    ZoneRow,
     answers_of,
     from_json,
     partly_moved,
@@ -140,7 +142,7 @@ class PostgresStore:
             unused = [None] * len(ids)
             asked = {"zones": list(ids), "endpoints": unused, "ids": unused}
             rows = await connection.execute(tables.READ_ZONES, asked | {"wanted": []})
-            return tuple(map(view_of, rows))
+            return tuple(map(view_of, map(ZoneRow._make, rows)))
 
         return await self._database.transact(work)
 
@@ -210,7 +212,7 @@ class PostgresStore:
             "wanted": wanted,
         }
         read = await connection.execute(tables.READ_ZONES, asked)
-        rows = {row.name: row for row in read}
+        rows = {row.name: row for row in map(ZoneRow._make, read)}
         outcomes: list[Outcome] = []
         judged = []
         for batch in batches:
@@ -304,7 +306,7 @@ class PostgresStore:
         async def work(connection: AsyncConnection) -> tuple[ZoneAnswers, ...]:
             ids = await self._ids(connection, names)
             rows = await connection.execute(tables.READ_ANSWERS, {"zones": list(ids)})
-            return tuple(answers_of(row.name, ids[row.id], row) for row in rows)
+            return tuple(answers_of(ids[r.id], r) for r in map(AnswersRow._make, rows))
 
         return await self._database.transact(work) if names else ()
 

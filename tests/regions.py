@@ -31,7 +31,7 @@ from staleplan.runtime.logs import BoundLogger, json_log
 from staleplan.runtime.settings import Mode
 from staleplan.runtime.telemetry import Exporters, Telemetry
 from staleplan.spec import DNS_PROPERTIES, Property, judge, replay
-from staleplan.stack.settings import AZS, SERVICES, StackSettings
+from staleplan.stack.settings import AZS, StackSettings
 
 if TYPE_CHECKING:
     from protos.runtime.v1.runtime_pb2_grpc import FaultServiceAsyncStub
@@ -178,7 +178,7 @@ async def region_of(
         telemetry = Telemetry("test", stack=settings.name, exporters=exporters, log=log)
         addresses = await stack.enter_async_context(start(log))
         faults = {}
-        for service in SERVICES:
+        for service in settings.services:
             to_service = channel(addresses[service], telemetry)
             await stack.enter_async_context(to_service)
             faults[service] = FaultServiceStub(to_service)

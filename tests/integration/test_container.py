@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dns_store.errors import StoreUnavailable
 from dns_store.migrations import migrate
 from dns_store.postgres import PostgresStore
 from staleplan.model import (
@@ -22,6 +21,7 @@ from staleplan.model import (
     Reason,
     is_refused,
 )
+from staleplan.runtime.database import StoreUnavailable
 from tests.samples import ENACTOR_A, FIPS, REGIONAL, draft, flip
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dns_store.errors import StoreUnavailable
 from dns_store.migrations import migrate
 from dns_store.postgres import PostgresStore
 from staleplan.model import Applied, Batch, Lock, Outcome, ZoneName
 from staleplan.runtime import postgres as server
+from staleplan.runtime.database import StoreUnavailable
 from tests.samples import ENACTOR_A, batch, draft, flip
 
 ZONES = tuple(ZoneName(f"zone-{number}") for number in range(8))

@@ -10,8 +10,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dns_store import schema as tables
-from dns_store.database import ATTEMPTS
-from dns_store.errors import StoreUnavailable
 from dns_store.migrations import migrate
 from dns_store.postgres import PostgresStore
 from staleplan.model import (
@@ -25,6 +23,7 @@ from staleplan.model import (
     ZoneName,
     is_refused,
 )
+from staleplan.runtime.database import ATTEMPTS, StoreUnavailable
 from tests.samples import FIPS, REGIONAL, batch, draft, flip
 
 TWO = Generation(2)
