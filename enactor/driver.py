@@ -93,10 +93,13 @@ class Driver:
         life = f"{self.name}/{secrets.token_hex(3)}"
         self._ids = (BatchId(f"{life}/{n}") for n in itertools.count(1))
 
-    async def perform(self, steps: Pass) -> Result:
-        """Run one pass; every command is one effect."""
+    async def perform(self, steps: Pass, safeguards: Sequence[str] = ()) -> Result:
+        """Run one pass; every command is one effect.
+
+        `safeguards` are the names of those that it runs with, for its span.
+        """
         try:
-            return await self._perform(steps)
+            return await self._perform(steps, safeguards)
         except BaseException:
             # Who reads the journal must see where a pass was abandoned.
             # Enforced by:
@@ -104,9 +107,10 @@ class Driver:
             self._begin_life()
             raise
 
-    async def _perform(self, steps: Pass) -> Result:
+    async def _perform(self, steps: Pass, safeguards: Sequence[str]) -> Result:
         with self.telemetry.tracer.start_as_current_span("pass") as span:
             span.set_attribute(attributes.ENACTOR_AZ, self.settings.az)
+            span.set_attribute(attributes.SAFEGUARDS, safeguards)
             await self.faults.reach("enactor.before_pass")
             reply: Reply = None
             while True:
@@ -338,11 +342,13 @@ def _deleted(changes: Sequence[Change]) -> list[Generation]:
     return [change.generation for change in changes if isinstance(change, DeleteTree)]
 
 
-async def keep_enacting(driver: Driver, new_pass: Callable[[], Pass]) -> None:
+async def keep_enacting(
+    driver: Driver, new_pass: Callable[[], tuple[Pass, Sequence[str]]]
+) -> None:
     """Make pass after pass until cancelled; a failed pass is logged, not fatal."""
     while True:
         try:
-            await driver.perform(new_pass())
+            await driver.perform(*new_pass())
         except ServiceError:
             driver.telemetry.log.exception("pass failed")
         wait_s = driver.settings.poll_interval_s

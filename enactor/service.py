@@ -37,10 +37,11 @@ class EnactorService(EnactorServiceServicer):
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
 
-    def _new_pass(self) -> Pass:
+    def _new_pass(self) -> tuple[Pass, list[str]]:
         settings = self._driver.settings
         extent = Extent(settings.keep_generations, settings.zones_in_flight)
-        return enact(self._safeguards.current, extent)
+        steps = enact(self._safeguards.current, extent)
+        return steps, [name for name, on in self._safeguards.effective.items() if on]
 
     async def Describe(
         self, request: pb.DescribeRequest, context: Context

@@ -38,6 +38,18 @@ ENDPOINT = "endpoint"
 ENACTOR_AZ = "enactor.az"
 """Availability zone of the enactor: a, b, c."""
 
+DROPLET = "droplet"
+"""Droplet that is worked on."""
+
+LEASE_TERM = "lease.term"
+"""Term of the lease that the work is done under."""
+
+WORK_WAIT_S = "work.wait_s"
+"""How long the work waited for a worker, incident seconds. Source: R28."""
+
+STORE_OUTCOME = "store.outcome"
+"""What DynamoDB said: written, conflict, away, unknown."""
+
 BATCH_ID = "batch.id"
 """Identity of a change batch in the journal."""
 
@@ -47,11 +59,20 @@ BATCH_OUTCOME = "batch.outcome"
 BATCH_CHANGES = "batch.changes"
 """Number of record changes in a batch."""
 
+AZ = "az"
+"""Availability zone of the fleet in which something is done: a, b, c."""
+
+CLIENT_TOKEN = "client.token"  # noqa: S105  it names a launch, and is no secret
+"""What a customer names a launch with, the same in all of its attempts."""
+
+INSTANCE = "instance"
+"""Instance that is launched or terminated."""
+
 LOCK_HOLDER = "lock.holder"
 """Who holds the lock of the zone."""
 
 SAFEGUARDS = "safeguards"
-"""Names of the safeguards that the pass runs with, sorted."""
+"""Names of the safeguards that the pass runs with."""
 
 FAULT = "fault"
 """Point of the fault that was suffered."""

@@ -140,6 +140,8 @@ async def test_the_trace_tells_the_race(where: tuple[Path, str]) -> None:
     ]
     assert wedged
     assert all(s["status"]["code"] == 2 for s in wedged)
+    passes = [attributes_of(s) for s in spans if s["name"] == "pass"]
+    assert {each["safeguards"] for each in passes} == {"{}"}
 
 
 def spans_of(path: Path) -> Iterator[dict]:  # type: ignore[type-arg]
