@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
@@ -26,6 +27,9 @@ ERROR_DOMAIN = "staleplan"
 DEFINITE_KEY = "definite"
 """Key of `ErrorInfo.metadata` that carries `ServiceError.definite`."""
 
+NANOSECONDS = 1_000_000_000
+"""Nanoseconds in a second: what a `google.protobuf.Duration` counts."""
+
 
 class ServiceError(Exception):
     """An error that a service reports to its caller.
@@ -33,7 +37,8 @@ class ServiceError(Exception):
     A subclass sets `code`, `reason` and `definite`. `definite` answers one question:
     did what was asked for surely not happen? `fields` maps the path of each bad
     request field to what is wrong with it; `detail_metadata` carries the facts of
-    the error, such as both sides of a conflict.
+    the error, such as both sides of a conflict. `retry_after_s` asks the caller to
+    stay away for so long, incident seconds.
     """
 
     code: grpc.StatusCode = grpc.StatusCode.INTERNAL
@@ -46,10 +51,12 @@ class ServiceError(Exception):
         *,
         fields: Mapping[str, str] | None = None,
         detail_metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.fields = dict(fields or {})
         self.detail_metadata = dict(detail_metadata or {})
+        self.retry_after_s = retry_after_s
 
 
 class InvalidArgumentError(ServiceError):
@@ -102,8 +109,14 @@ class RemoteError(ServiceError):
         definite: bool,
         fields: Mapping[str, str],
         detail_metadata: Mapping[str, str],
+        retry_after_s: float | None,
     ) -> None:
-        super().__init__(message, fields=fields, detail_metadata=detail_metadata)
+        super().__init__(
+            message,
+            fields=fields,
+            detail_metadata=detail_metadata,
+            retry_after_s=retry_after_s,
+        )
         self.code = code
         self.reason = reason
         self.definite = definite
@@ -136,6 +149,10 @@ def status_of(error: ServiceError) -> status_pb2.Status:
         for path, problem in error.fields.items():
             bad_request.field_violations.add(field=path, description=problem)
         status.details.add().Pack(bad_request)
+    if error.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_after_s * NANOSECONDS))
+        status.details.add().Pack(retry)
     return status
 
 
@@ -152,8 +169,9 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> RemoteError:
         status = None
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details if status else ():
-        _unpack_into(detail, info, bad_request)
+        _unpack_into(detail, info, bad_request, retry)
     metadata = dict(info.metadata)
     definite = metadata.pop(DEFINITE_KEY, "false")
     return RemoteError(
@@ -163,16 +181,16 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> RemoteError:
         definite=definite == "true",
         fields={bad.field: bad.description for bad in bad_request.field_violations},
         detail_metadata=metadata,
+        retry_after_s=(
+            retry.retry_delay.ToNanoseconds() / NANOSECONDS
+            if retry.HasField("retry_delay")
+            else None
+        ),
     )
 
 
-def _unpack_into(
-    detail: any_pb2.Any,
-    info: error_details_pb2.ErrorInfo,
-    bad_request: error_details_pb2.BadRequest,
-) -> None:
-    """Unpacks a detail into whichever of the two messages it is."""
-    if detail.Is(info.DESCRIPTOR):
-        detail.Unpack(info)
-    elif detail.Is(bad_request.DESCRIPTOR):
-        detail.Unpack(bad_request)
+def _unpack_into(detail: any_pb2.Any, *messages: Any) -> None:
+    """Unpacks a detail into whichever of the messages it is."""
+    for message in messages:
+        if detail.Is(message.DESCRIPTOR):
+            detail.Unpack(message)

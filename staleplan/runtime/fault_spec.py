@@ -31,8 +31,12 @@ POINTS: Mapping[str, str] = {
     "dns_store.change_batch": "a change batch arrived and nothing was written",
     "dns_store.publish_plan": "a plan arrived and nothing was written",
     "dns_store.read": "a read arrived",
+    "dwfm.state_check": "a state check begins; an error: as if DynamoDB were away",
+    "dwfm.launch": "a launch begins; an error: as if DynamoDB were away",
+    "dwfm.terminate": "a termination begins; an error: as if the droplet were away",
     "world.report": "the health and capacity of load balancers is asked for",
     "dynamodb.call": "a call of the DynamoDB table API arrived",
+    "droplet.call": "a call of a droplet arrived and nothing was done",
 }
 """Every fault point, and when it is reached."""
 
@@ -41,6 +45,7 @@ LABELS: Mapping[str, str] = {
     "az": "availability zone of the service: a, b, c",
     "zone": "hosted zone that is worked on",
     "endpoint": "endpoint that is worked on",
+    "droplet": "droplet that is called",
 }
 """Every label that a selector may name."""
 

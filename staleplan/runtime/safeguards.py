@@ -2,7 +2,8 @@
 
 A safeguard that changed in the middle of a pass would make a pass that no mode ever
 runs. So a driver takes the safeguards once, when a pass begins, and what is requested
-meanwhile waits for the next one.
+meanwhile waits for the next one. A service without passes, whose every step is whole
+in itself, has them take effect at once.
 """
 
 from __future__ import annotations
@@ -25,12 +26,19 @@ _Safeguards = TypeVar("_Safeguards")
 class SafeguardSwitchboard(Generic[_Safeguards]):
     """Holds any frozen dataclass of documented booleans as requested and effective."""
 
-    def __init__(self, mode: Mode, presets: Mapping[Mode, _Safeguards]) -> None:
-        """Starts with the preset of a mode.
+    def __init__(
+        self,
+        mode: Mode,
+        presets: Mapping[Mode, _Safeguards],
+        *,
+        at_once: bool = False,
+    ) -> None:
+        """Starts with the preset of a mode; `at_once`: nothing waits for a pass.
 
         Raises: TypeError, if the presets are not dataclasses of documented booleans.
         """
         self.mode = mode
+        self._at_once = at_once
         self._requested = self._effective = presets[mode]
         self.descriptions = _descriptions_of(type(presets[mode]))
         """What each safeguard does, one sentence, by field name."""
@@ -55,7 +63,7 @@ class SafeguardSwitchboard(Generic[_Safeguards]):
         return self._effective
 
     def set(self, wanted: Mapping[str, bool]) -> None:
-        """Requests values for some fields, from the next pass on.
+        """Requests values for some fields, from the next pass on or at once.
 
         Raises: UnknownNameError, with the nearest name; nothing is changed.
         """
@@ -63,6 +71,8 @@ class SafeguardSwitchboard(Generic[_Safeguards]):
             if name not in self.descriptions:
                 raise UnknownNameError("safeguards", name, self.descriptions)
         self._requested = replace(self._requested, **wanted)  # type: ignore[type-var]
+        if self._at_once:
+            self._effective = self._requested
 
 
 def _as_dict(safeguards: object) -> dict[str, bool]:

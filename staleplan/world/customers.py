@@ -9,10 +9,6 @@ once, keeps those addresses and notices nothing. docs/clients.md has the figures
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from itertools import islice
 from typing import Never
 
 import grpc
@@ -20,8 +16,9 @@ from opentelemetry import trace
 
 from protos.world.v1 import world_pb2, world_pb2_grpc
 from staleplan.runtime.attributes import ENDPOINT
-from staleplan.runtime.channel import MIN_RESOLUTION_PERIOD_MS, TracedChannel
+from staleplan.runtime.by_name import ByName
 from staleplan.runtime.clock import Clock
+from staleplan.runtime.recent import Recent
 from staleplan.runtime.telemetry import Telemetry
 from staleplan.world.model import Experience
 from staleplan.world.settings import CustomerSettings
@@ -37,14 +34,6 @@ delays the next."""
 MAX_EXPERIENCES = 100_000
 """Calls that are remembered: 33 minutes at the shortest interval, some 25 MB."""
 
-_OPTIONS = (
-    # A connection that another channel left open would be no attempt of its own.
-    ("grpc.use_local_subchannel_pool", 1),
-    # A proxy from the environment would resolve the name in our place.
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.dns_min_time_between_resolutions_ms", MIN_RESOLUTION_PERIOD_MS),
-)
-
 
 class Customer:
     """Calls one endpoint through DNS and remembers what it got."""
@@ -59,19 +48,20 @@ class Customer:
     ) -> None:
         """Will resolve at `dns_target` and connect to `port` of what it is told."""
         self._settings = settings
-        self._target = f"dns://{dns_target}/{settings.endpoint}:{port}"
+        self._way = ByName(
+            dns_target,
+            settings.endpoint,
+            port,
+            telemetry,
+            keep_channel=settings.keep_channel,
+        )
         self._telemetry = telemetry
         self._clock = clock
-        self._experiences: deque[Experience] = deque(maxlen=MAX_EXPERIENCES)
-        self._sequence = 0
-        self._kept: grpc.aio.Channel | None = None
+        self._experiences: Recent[Experience] = Recent(MAX_EXPERIENCES)
 
     def experiences(self, after: int, limit: int) -> list[Experience]:
         """Returns up to `limit` calls with a later sequence number, oldest first."""
-        if not self._experiences:
-            return []
-        skipped = max(0, after + 1 - self._experiences[0].sequence)
-        return list(islice(self._experiences, skipped, skipped + limit))
+        return self._experiences.after(after, limit)
 
     async def run(self) -> Never:
         """Calls at the interval until cancelled.
@@ -90,8 +80,7 @@ class Customer:
                     call.add_done_callback(lambda _: in_flight.release())
                     await self._clock.sleep_s(interval_s)
         finally:
-            if self._kept:
-                await self._kept.close()
+            await self._way.close()
 
     async def call(self) -> Experience:
         """Makes one call, remembers and returns what came of it."""
@@ -108,33 +97,24 @@ class Customer:
     def _remember(
         self, at_s: float, status: str, load_balancer: str, detail: str, took_s: float
     ) -> Experience:
-        self._sequence += 1
-        experience = Experience(
-            self._sequence, at_s, status, load_balancer, detail, took_s
+        return self._experiences.add(
+            Experience(
+                self._experiences.next_sequence,
+                at_s,
+                status,
+                load_balancer,
+                detail,
+                took_s,
+            )
         )
-        self._experiences.append(experience)
-        return experience
 
     async def _attempt(self) -> tuple[grpc.StatusCode, str, str]:
         """Returns the status, the load balancer that answered, and what failed."""
         try:
-            async with self._channel() as channel:
+            async with self._way.channel() as channel:
                 reply = await world_pb2_grpc.EndpointServiceStub(channel).Call(
                     world_pb2.CallRequest(), timeout=self._settings.call_timeout_s
                 )
         except grpc.aio.AioRpcError as error:
             return error.code(), "", error.details() or error.code().name
         return grpc.StatusCode.OK, reply.load_balancer, ""
-
-    @asynccontextmanager
-    async def _channel(self) -> AsyncIterator[grpc.aio.Channel]:
-        if self._settings.keep_channel:
-            self._kept = self._kept or self._open()
-            yield self._kept
-            return
-        async with self._open() as channel:
-            yield channel
-
-    def _open(self) -> grpc.aio.Channel:
-        bare = grpc.aio.insecure_channel(self._target, _OPTIONS)
-        return TracedChannel(bare, self._telemetry)

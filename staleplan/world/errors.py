@@ -2,7 +2,7 @@
 
 import grpc
 
-from staleplan.runtime.errors import ServiceError
+from staleplan.runtime.errors import ServiceError, UnknownNameError
 
 
 class LoadBalancerUnhealthyError(ServiceError):
@@ -38,4 +38,39 @@ class ResolutionError(ServiceError):
         super().__init__(
             f"could not resolve {name} at {dns_target}: {problem}",
             detail_metadata={"name": name, "dns_target": dns_target},
+        )
+
+
+class UnknownDropletError(UnknownNameError):
+    """No droplet has this name; the message has the nearest."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "UNKNOWN_DROPLET"
+
+
+class DropletFullError(ServiceError):
+    """Instances run in all slots of the droplet; none was started."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "DROPLET_FULL"
+    definite = True
+
+    def __init__(self, droplet: str, slots: int) -> None:
+        super().__init__(
+            f"droplet {droplet} is full: all of its {slots} slots are taken",
+            detail_metadata={"droplet": droplet, "slots": str(slots)},
+        )
+
+
+class NotRunningError(ServiceError):
+    """The droplet has no such instance; nothing was started anew."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "INSTANCE_NOT_RUNNING"
+    definite = True
+
+    def __init__(self, droplet: str, instance: str) -> None:
+        super().__init__(
+            f"instance {instance} does not run on droplet {droplet}",
+            detail_metadata={"droplet": droplet, "instance": instance},
         )

@@ -9,7 +9,7 @@ from staleplan.runtime.clock import Clock
 from staleplan.runtime.errors import UnknownNameError
 from staleplan.runtime.interceptor import TracingInterceptor
 from staleplan.runtime.telemetry import Telemetry
-from staleplan.world.core import reading_at
+from staleplan.world.core import ill_at, reading_at
 from staleplan.world.errors import LoadBalancerUnhealthyError, NoPortError
 from staleplan.world.model import Fleet, LoadBalancer, Missing, Reading
 
@@ -37,7 +37,8 @@ class FleetNow:
         fixed = self._fixed.get(load_balancer.name)
         if isinstance(fixed, Reading):
             return fixed.healthy
-        return self._vary(load_balancer).healthy
+        at_s = self._clock.now_s()
+        return load_balancer.name != ill_at(self.fleet.frail, self._seed, at_s)
 
     def readings(self) -> Mapping[str, Reading]:
         """Returns the readings that arrive, by name: none of what is `Missing`."""

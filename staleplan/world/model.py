@@ -1,6 +1,13 @@
-"""The nouns of the world: load balancers, what is seen of them, what customers got."""
+"""The nouns of the world: load balancers and what is seen of them, terms, customers."""
 
 from dataclasses import dataclass
+from typing import NewType
+
+Term = NewType("Term", int)
+"""Number of a lease: 1, 2, 3, ... A droplet obeys the highest that it has seen."""
+
+NO_TERM = Term(0)
+"""What a droplet has seen before its first lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +62,32 @@ class Experience:
     load_balancer: str
     detail: str
     took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StaleTerm:
+    """A droplet refused an action: it has seen a higher term. Nothing was done."""
+
+    attempted: Term
+    current: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One call of a droplet, as the droplet took it.
+
+    `kind` is check, launch, terminate or reboot; `result` is an `Effect` or that the
+    term is stale; `current_term` is the highest that the droplet had seen then.
+    `instance` is empty for a check, `holder` where the caller did not say who it is.
+    Units: `at_s` is epoch seconds of incident time.
+    """
+
+    sequence: int
+    at_s: float
+    droplet: str
+    kind: str
+    term: Term
+    holder: str
+    instance: str
+    result: str
+    current_term: Term

@@ -4,20 +4,21 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
+from protos.dynamodb.v1.dynamodb_pb2_grpc import add_TableServiceServicer_to_server
 from protos.world.v1 import world_pb2, world_pb2_grpc
-from staleplan.runtime.clock import Clock
-from staleplan.runtime.errors import (
-    InvalidArgumentError,
-    PermissionDeniedError,
-    ReplyLostError,
-)
+from staleplan.runtime.errors import InvalidArgumentError, PermissionDeniedError
 from staleplan.runtime.faults import Faults
-from staleplan.runtime.telemetry import Telemetry
-from staleplan.world.core import lay_out_fleet
+from staleplan.runtime.footing import Footing
+from staleplan.tables import Tables
+from staleplan.world.core import AZS, lay_out_fleet
 from staleplan.world.customers import Customer
+from staleplan.world.droplet_service import DropletService
+from staleplan.world.droplets import lay_out_droplets
+from staleplan.world.faulted import faulted
 from staleplan.world.load_balancers import FleetNow, LoadBalancers
 from staleplan.world.model import Experience, LoadBalancer, Missing, Reading
 from staleplan.world.settings import WorldSettings
+from staleplan.world.table_service import TableService
 
 MAX_WEIGHT = 255
 """Largest capacity: it becomes a weight, and Route 53 takes no larger one."""
@@ -27,32 +28,35 @@ EXPERIENCES_A_REPLY = 5_000
 
 
 class World:
-    """The load balancers and their customer, from `start` to `stop`.
+    """Load balancers with what they serve, their customer, and droplets.
 
-    Mount `service` on the server that the world is reached at.
+    Load balancers listen and the customer calls from `start` to `stop`. Mount
+    `service` and `droplets` on the server that the world is reached at.
     """
 
-    def __init__(
-        self,
-        settings: WorldSettings,
-        telemetry: Telemetry,
-        clock: Clock,
-        faults: Faults,
-        dns_target: str,
-    ) -> None:
-        """Lays out the fleet; its customer will resolve at `dns_target` (host:port)."""
+    def __init__(self, settings: WorldSettings, base: Footing, tables: Tables) -> None:
+        """Lays out the region; `tables` are what the DynamoDB endpoint serves."""
         self._settings = settings
-        self._telemetry = telemetry
-        self._clock = clock
-        self._dns_target = dns_target
+        self._telemetry = base.telemetry
+        self._clock = base.clock
         fleet = lay_out_fleet(settings.load_balancers, settings.regional_load_balancers)
-        self._fleet = FleetNow(fleet, settings.seed, clock)
-        self.load_balancers = LoadBalancers(self._fleet, telemetry)
+        self._fleet = FleetNow(fleet, settings.seed, base.clock)
+        self.load_balancers = LoadBalancers(self._fleet, base.telemetry)
         """The listeners: add what else they serve before `start`."""
         self.load_balancers.add(
             world_pb2_grpc.add_EndpointServiceServicer_to_server, EndpointService
         )
-        self.service = WorldService(self._fleet, faults, drill=settings.drill)
+        table_service = TableService(tables, base.faults)
+        self.load_balancers.add(
+            add_TableServiceServicer_to_server, lambda _: table_service
+        )
+        self.droplets = DropletService(
+            lay_out_droplets(AZS, settings.droplets_per_az, settings.slots_per_droplet),
+            base.clock,
+            base.faults,
+        )
+        """The droplets' RPCs."""
+        self.service = WorldService(self._fleet, base.faults, drill=settings.drill)
         """The world's own RPCs."""
         self._calling: asyncio.Task[None] | None = None
 
@@ -64,7 +68,7 @@ class World:
         port = await self.load_balancers.start(self._settings.load_balancer_port)
         customer = Customer(
             self._settings.customer,
-            self._dns_target,
+            self._settings.dns_target,
             port,
             self._telemetry,
             self._clock,
@@ -129,9 +133,8 @@ class WorldService(world_pb2_grpc.WorldServiceServicer):
         self, request: world_pb2.ReportLoadBalancersRequest, context: Any
     ) -> world_pb2.ReportLoadBalancersResponse:
         """Returns every load balancer, and the readings that arrived. Source: R1."""
-        if await self._faults.reach("world.report"):
-            raise ReplyLostError("fault injected at world.report: the report is lost")
-        readings = self._fleet.readings()
+        async with faulted(self._faults, "world.report"):
+            readings = self._fleet.readings()
         return world_pb2.ReportLoadBalancersResponse(
             load_balancers=[
                 _load_balancer_to_message(each, readings.get(each.name))

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from staleplan.runtime.settings import ServiceSettings
 
@@ -51,6 +51,16 @@ class WorldSettings(ServiceSettings):
 
     load_balancer_port: int = Field(default=0, ge=0, le=65_535)
     """Port that all listeners share; 0 takes one that is free on all addresses."""
+
+    database_url: SecretStr | None = None
+    """PostgreSQL that DynamoDB's tables are kept in; unset: the embedded one, in the
+    state folder."""
+
+    droplets_per_az: int = Field(default=16, ge=1, le=1000)
+    """Physical servers in each AZ. Source: R25."""
+
+    slots_per_droplet: int = Field(default=8, ge=1, le=1000)
+    """Most instances that run on one of them at once. Inferred."""
 
     dns_target: str = Field(default="127.0.0.1:5300", pattern=r"^\S+:\d{1,5}$")
     """Where customers resolve names: host:port of a DNS server."""

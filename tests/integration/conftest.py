@@ -1,4 +1,4 @@
-"""A server and a client of the runtime, for its tests."""
+"""A server and a client of the runtime, and a world, for their tests."""
 
 from collections.abc import AsyncIterator
 
@@ -6,6 +6,7 @@ import pytest
 
 from staleplan.runtime.settings import ServiceSettings
 from tests.integration.echo import Pair
+from tests.integration.world_stage import Stage, staged
 
 
 @pytest.fixture
@@ -14,3 +15,9 @@ async def pair() -> AsyncIterator[Pair]:
     await pair.start()
     yield pair
     await pair.stop()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with staged() as stage:
+        yield stage

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/world/v1/world.proto\x12\x12staleplan.world.v1\"\x1c\n\x1aReportLoadBalancersRequest\"\x81\x01\n\x0cLoadBalancer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02\x61z\x18\x02 \x01(\t\x12\x0c\n\x04ipv4\x18\x03 \x01(\t\x12\x0c\n\x04ipv6\x18\x04 \x01(\t\x12\r\n\x05pools\x18\x05 \x03(\t\x12,\n\x07reading\x18\x06 \x01(\x0b\x32\x1b.staleplan.world.v1.Reading\",\n\x07Reading\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\r\"W\n\x1bReportLoadBalancersResponse\x12\x38\n\x0eload_balancers\x18\x01 \x03(\x0b\x32 .staleplan.world.v1.LoadBalancer\"\x82\x01\n\x16SetLoadBalancerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x07reading\x18\x02 \x01(\x0b\x32\x1b.staleplan.world.v1.ReadingH\x00\x12\x11\n\x07missing\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04\x66ree\x18\x04 \x01(\x08H\x00\x42\x07\n\x05state\"\x19\n\x17SetLoadBalancerResponse\"/\n\x15ReadExperienceRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\"G\n\x16ReadExperienceResponse\x12-\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1e.staleplan.world.v1.Experience\"s\n\nExperience\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x15\n\rload_balancer\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x0e\n\x06took_s\x18\x06 \x01(\x01\"\r\n\x0b\x43\x61llRequest\"%\n\x0c\x43\x61llResponse\x12\x15\n\rload_balancer\x18\x01 \x01(\t2\xdb\x02\n\x0cWorldService\x12v\n\x13ReportLoadBalancers\x12..staleplan.world.v1.ReportLoadBalancersRequest\x1a/.staleplan.world.v1.ReportLoadBalancersResponse\x12j\n\x0fSetLoadBalancer\x12*.staleplan.world.v1.SetLoadBalancerRequest\x1a+.staleplan.world.v1.SetLoadBalancerResponse\x12g\n\x0eReadExperience\x12).staleplan.world.v1.ReadExperienceRequest\x1a*.staleplan.world.v1.ReadExperienceResponse2\\\n\x0f\x45ndpointService\x12I\n\x04\x43\x61ll\x12\x1f.staleplan.world.v1.CallRequest\x1a .staleplan.world.v1.CallResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/world/v1/world.proto\x12\x12staleplan.world.v1\"\x1c\n\x1aReportLoadBalancersRequest\"\x81\x01\n\x0cLoadBalancer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02\x61z\x18\x02 \x01(\t\x12\x0c\n\x04ipv4\x18\x03 \x01(\t\x12\x0c\n\x04ipv6\x18\x04 \x01(\t\x12\r\n\x05pools\x18\x05 \x03(\t\x12,\n\x07reading\x18\x06 \x01(\x0b\x32\x1b.staleplan.world.v1.Reading\",\n\x07Reading\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\r\"W\n\x1bReportLoadBalancersResponse\x12\x38\n\x0eload_balancers\x18\x01 \x03(\x0b\x32 .staleplan.world.v1.LoadBalancer\"\x82\x01\n\x16SetLoadBalancerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x07reading\x18\x02 \x01(\x0b\x32\x1b.staleplan.world.v1.ReadingH\x00\x12\x11\n\x07missing\x18\x03 \x01(\x08H\x00\x12\x0e\n\x04\x66ree\x18\x04 \x01(\x08H\x00\x42\x07\n\x05state\"\x19\n\x17SetLoadBalancerResponse\"/\n\x15ReadExperienceRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\"G\n\x16ReadExperienceResponse\x12-\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1e.staleplan.world.v1.Experience\"s\n\nExperience\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x15\n\rload_balancer\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x0e\n\x06took_s\x18\x06 \x01(\x01\"\r\n\x0b\x43\x61llRequest\"%\n\x0c\x43\x61llResponse\x12\x15\n\rload_balancer\x18\x01 \x01(\t\"-\n\x13ReadLaunchesRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\"p\n\x14ReadLaunchesResponse\x12,\n\x08launches\x18\x01 \x03(\x0b\x32\x1a.staleplan.world.v1.Launch\x12*\n\x06totals\x18\x02 \x01(\x0b\x32\x1a.staleplan.world.v1.Totals\"\xa7\x01\n\x06Launch\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\n\n\x02\x61z\x18\x02 \x01(\t\x12\x14\n\x0c\x63lient_token\x18\x03 \x01(\t\x12\x14\n\x0c\x61rrived_at_s\x18\x04 \x01(\x01\x12\x0e\n\x06took_s\x18\x05 \x01(\x01\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x08instance\x18\t \x01(\t\"o\n\x06Totals\x12\x0f\n\x07\x61rrived\x18\x01 \x01(\x04\x12\x11\n\tunder_way\x18\x02 \x01(\x04\x12\r\n\x05\x65nded\x18\x03 \x01(\x04\x12\x10\n\x08launched\x18\x04 \x01(\x04\x12\x12\n\nterminated\x18\x05 \x01(\x04\x12\x0c\n\x04kept\x18\x06 \x01(\x04\",\n\x12ReadEndingsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\"B\n\x13ReadEndingsResponse\x12+\n\x07\x65ndings\x18\x01 \x03(\x0b\x32\x1a.staleplan.world.v1.Ending\":\n\x06\x45nding\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x10\n\x08instance\x18\x03 \x01(\t\"/\n\x12SetArrivalsRequest\x12\n\n\x02\x61z\x18\x01 \x01(\t\x12\r\n\x05per_s\x18\x02 \x01(\x01\"\x15\n\x13SetArrivalsResponse2\xdb\x02\n\x0cWorldService\x12v\n\x13ReportLoadBalancers\x12..staleplan.world.v1.ReportLoadBalancersRequest\x1a/.staleplan.world.v1.ReportLoadBalancersResponse\x12j\n\x0fSetLoadBalancer\x12*.staleplan.world.v1.SetLoadBalancerRequest\x1a+.staleplan.world.v1.SetLoadBalancerResponse\x12g\n\x0eReadExperience\x12).staleplan.world.v1.ReadExperienceRequest\x1a*.staleplan.world.v1.ReadExperienceResponse2\xb5\x02\n\x10\x43ustomersService\x12\x61\n\x0cReadLaunches\x12\'.staleplan.world.v1.ReadLaunchesRequest\x1a(.staleplan.world.v1.ReadLaunchesResponse\x12^\n\x0bReadEndings\x12&.staleplan.world.v1.ReadEndingsRequest\x1a\'.staleplan.world.v1.ReadEndingsResponse\x12^\n\x0bSetArrivals\x12&.staleplan.world.v1.SetArrivalsRequest\x1a\'.staleplan.world.v1.SetArrivalsResponse2\\\n\x0f\x45ndpointService\x12I\n\x04\x43\x61ll\x12\x1f.staleplan.world.v1.CallRequest\x1a .staleplan.world.v1.CallResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,8 +53,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLREQUEST']._serialized_end=760
   _globals['_CALLRESPONSE']._serialized_start=762
   _globals['_CALLRESPONSE']._serialized_end=799
-  _globals['_WORLDSERVICE']._serialized_start=802
-  _globals['_WORLDSERVICE']._serialized_end=1149
-  _globals['_ENDPOINTSERVICE']._serialized_start=1151
-  _globals['_ENDPOINTSERVICE']._serialized_end=1243
+  _globals['_READLAUNCHESREQUEST']._serialized_start=801
+  _globals['_READLAUNCHESREQUEST']._serialized_end=846
+  _globals['_READLAUNCHESRESPONSE']._serialized_start=848
+  _globals['_READLAUNCHESRESPONSE']._serialized_end=960
+  _globals['_LAUNCH']._serialized_start=963
+  _globals['_LAUNCH']._serialized_end=1130
+  _globals['_TOTALS']._serialized_start=1132
+  _globals['_TOTALS']._serialized_end=1243
+  _globals['_READENDINGSREQUEST']._serialized_start=1245
+  _globals['_READENDINGSREQUEST']._serialized_end=1289
+  _globals['_READENDINGSRESPONSE']._serialized_start=1291
+  _globals['_READENDINGSRESPONSE']._serialized_end=1357
+  _globals['_ENDING']._serialized_start=1359
+  _globals['_ENDING']._serialized_end=1417
+  _globals['_SETARRIVALSREQUEST']._serialized_start=1419
+  _globals['_SETARRIVALSREQUEST']._serialized_end=1466
+  _globals['_SETARRIVALSRESPONSE']._serialized_start=1468
+  _globals['_SETARRIVALSRESPONSE']._serialized_end=1489
+  _globals['_WORLDSERVICE']._serialized_start=1492
+  _globals['_WORLDSERVICE']._serialized_end=1839
+  _globals['_CUSTOMERSSERVICE']._serialized_start=1842
+  _globals['_CUSTOMERSSERVICE']._serialized_end=2151
+  _globals['_ENDPOINTSERVICE']._serialized_start=2153
+  _globals['_ENDPOINTSERVICE']._serialized_end=2245
 # @@protoc_insertion_point(module_scope)

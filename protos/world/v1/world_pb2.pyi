@@ -283,3 +283,245 @@ class CallResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CallResponse: _TypeAlias = CallResponse  # noqa: Y015
+
+@_typing.final
+class ReadLaunchesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    after_sequence: _builtins.int
+    """Launches after this sequence number; 0 means from the first that is remembered."""
+    def __init__(
+        self,
+        *,
+        after_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadLaunchesRequest: _TypeAlias = ReadLaunchesRequest  # noqa: Y015
+
+@_typing.final
+class ReadLaunchesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAUNCHES_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def launches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Launch]: ...
+    @_builtins.property
+    def totals(self) -> Global___Totals: ...
+    def __init__(
+        self,
+        *,
+        launches: _abc.Iterable[Global___Launch] | None = ...,
+        totals: Global___Totals | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["launches", b"launches", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadLaunchesResponse: _TypeAlias = ReadLaunchesResponse  # noqa: Y015
+
+@_typing.final
+class Launch(_message.Message):
+    """One launch of a customer, all of its attempts together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AZ_FIELD_NUMBER: _builtins.int
+    CLIENT_TOKEN_FIELD_NUMBER: _builtins.int
+    ARRIVED_AT_S_FIELD_NUMBER: _builtins.int
+    TOOK_S_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    az: _builtins.str
+    client_token: _builtins.str
+    arrived_at_s: _builtins.float
+    """Incident time, epoch seconds."""
+    took_s: _builtins.float
+    """Until the customer had an instance or gave up, incident seconds."""
+    attempts: _builtins.int
+    outcome: _builtins.str
+    """launched, insufficient capacity, request limit exceeded, unavailable, deadline
+    exceeded or failed.
+    """
+    detail: _builtins.str
+    """What the customer was told last; empty: it was launched."""
+    instance: _builtins.str
+    """Empty: none is known to the customer."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        az: _builtins.str = ...,
+        client_token: _builtins.str = ...,
+        arrived_at_s: _builtins.float = ...,
+        took_s: _builtins.float = ...,
+        attempts: _builtins.int = ...,
+        outcome: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        instance: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrived_at_s", b"arrived_at_s", "attempts", b"attempts", "az", b"az", "client_token", b"client_token", "detail", b"detail", "instance", b"instance", "outcome", b"outcome", "sequence", b"sequence", "took_s", b"took_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Launch: _TypeAlias = Launch  # noqa: Y015
+
+@_typing.final
+class Totals(_message.Message):
+    """Launches since the start: arrived = under_way + ended; each that ended is, or was,
+    a Launch.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARRIVED_FIELD_NUMBER: _builtins.int
+    UNDER_WAY_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    LAUNCHED_FIELD_NUMBER: _builtins.int
+    TERMINATED_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    arrived: _builtins.int
+    under_way: _builtins.int
+    ended: _builtins.int
+    launched: _builtins.int
+    terminated: _builtins.int
+    """Instances that customers have ended: launched = terminated + kept."""
+    kept: _builtins.int
+    def __init__(
+        self,
+        *,
+        arrived: _builtins.int = ...,
+        under_way: _builtins.int = ...,
+        ended: _builtins.int = ...,
+        launched: _builtins.int = ...,
+        terminated: _builtins.int = ...,
+        kept: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrived", b"arrived", "ended", b"ended", "kept", b"kept", "launched", b"launched", "terminated", b"terminated", "under_way", b"under_way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Totals: _TypeAlias = Totals  # noqa: Y015
+
+@_typing.final
+class ReadEndingsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    after_sequence: _builtins.int
+    """Endings after this sequence number; 0 means from the first that is remembered."""
+    def __init__(
+        self,
+        *,
+        after_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadEndingsRequest: _TypeAlias = ReadEndingsRequest  # noqa: Y015
+
+@_typing.final
+class ReadEndingsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def endings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ending]: ...
+    def __init__(
+        self,
+        *,
+        endings: _abc.Iterable[Global___Ending] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endings", b"endings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadEndingsResponse: _TypeAlias = ReadEndingsResponse  # noqa: Y015
+
+@_typing.final
+class Ending(_message.Message):
+    """An instance whose end a customer wants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AT_S_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    at_s: _builtins.float
+    """Incident time, epoch seconds."""
+    instance: _builtins.str
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        at_s: _builtins.float = ...,
+        instance: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_s", b"at_s", "instance", b"instance", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ending: _TypeAlias = Ending  # noqa: Y015
+
+@_typing.final
+class SetArrivalsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AZ_FIELD_NUMBER: _builtins.int
+    PER_S_FIELD_NUMBER: _builtins.int
+    az: _builtins.str
+    """a, b or c."""
+    per_s: _builtins.float
+    """Launches per incident second, on average; 0: none."""
+    def __init__(
+        self,
+        *,
+        az: _builtins.str = ...,
+        per_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["az", b"az", "per_s", b"per_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetArrivalsRequest: _TypeAlias = SetArrivalsRequest  # noqa: Y015
+
+@_typing.final
+class SetArrivalsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetArrivalsResponse: _TypeAlias = SetArrivalsResponse  # noqa: Y015

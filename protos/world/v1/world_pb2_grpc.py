@@ -189,6 +189,171 @@ class WorldService:
             _registered_method=True)
 
 
+class CustomersServiceStub:
+    """Customers that launch instances, and what came of it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ReadLaunches = channel.unary_unary(
+                '/staleplan.world.v1.CustomersService/ReadLaunches',
+                request_serializer=protos_dot_world_dot_v1_dot_world__pb2.ReadLaunchesRequest.SerializeToString,
+                response_deserializer=protos_dot_world_dot_v1_dot_world__pb2.ReadLaunchesResponse.FromString,
+                _registered_method=True)
+        self.ReadEndings = channel.unary_unary(
+                '/staleplan.world.v1.CustomersService/ReadEndings',
+                request_serializer=protos_dot_world_dot_v1_dot_world__pb2.ReadEndingsRequest.SerializeToString,
+                response_deserializer=protos_dot_world_dot_v1_dot_world__pb2.ReadEndingsResponse.FromString,
+                _registered_method=True)
+        self.SetArrivals = channel.unary_unary(
+                '/staleplan.world.v1.CustomersService/SetArrivals',
+                request_serializer=protos_dot_world_dot_v1_dot_world__pb2.SetArrivalsRequest.SerializeToString,
+                response_deserializer=protos_dot_world_dot_v1_dot_world__pb2.SetArrivalsResponse.FromString,
+                _registered_method=True)
+
+
+class CustomersServiceServicer:
+    """Customers that launch instances, and what came of it.
+    """
+
+    def ReadLaunches(self, request, context):
+        """What came of launches, in the order of their ends, at most 5,000: ask again after
+        the last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadEndings(self, request, context):
+        """Instances whose end customers have asked for, in the order of asking, at most 5,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetArrivals(self, request, context):
+        """How many launches arrive in an AZ from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_CustomersServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ReadLaunches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLaunches,
+                    request_deserializer=protos_dot_world_dot_v1_dot_world__pb2.ReadLaunchesRequest.FromString,
+                    response_serializer=protos_dot_world_dot_v1_dot_world__pb2.ReadLaunchesResponse.SerializeToString,
+            ),
+            'ReadEndings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadEndings,
+                    request_deserializer=protos_dot_world_dot_v1_dot_world__pb2.ReadEndingsRequest.FromString,
+                    response_serializer=protos_dot_world_dot_v1_dot_world__pb2.ReadEndingsResponse.SerializeToString,
+            ),
+            'SetArrivals': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetArrivals,
+                    request_deserializer=protos_dot_world_dot_v1_dot_world__pb2.SetArrivalsRequest.FromString,
+                    response_serializer=protos_dot_world_dot_v1_dot_world__pb2.SetArrivalsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'staleplan.world.v1.CustomersService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('staleplan.world.v1.CustomersService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class CustomersService:
+    """Customers that launch instances, and what came of it.
+    """
+
+    @staticmethod
+    def ReadLaunches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/staleplan.world.v1.CustomersService/ReadLaunches',
+            protos_dot_world_dot_v1_dot_world__pb2.ReadLaunchesRequest.SerializeToString,
+            protos_dot_world_dot_v1_dot_world__pb2.ReadLaunchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadEndings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/staleplan.world.v1.CustomersService/ReadEndings',
+            protos_dot_world_dot_v1_dot_world__pb2.ReadEndingsRequest.SerializeToString,
+            protos_dot_world_dot_v1_dot_world__pb2.ReadEndingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetArrivals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/staleplan.world.v1.CustomersService/SetArrivals',
+            protos_dot_world_dot_v1_dot_world__pb2.SetArrivalsRequest.SerializeToString,
+            protos_dot_world_dot_v1_dot_world__pb2.SetArrivalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class EndpointServiceStub:
     """What a load balancer serves.
     """

@@ -81,6 +81,67 @@ class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_WorldServiceServicer_to_server(servicer: WorldServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class CustomersServiceStub:
+    """Customers that launch instances, and what came of it."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> CustomersServiceAsyncStub: ...
+    ReadLaunches: _grpc.UnaryUnaryMultiCallable[_world_pb2.ReadLaunchesRequest, _world_pb2.ReadLaunchesResponse]
+    """What came of launches, in the order of their ends, at most 5,000: ask again after
+    the last.
+    """
+    ReadEndings: _grpc.UnaryUnaryMultiCallable[_world_pb2.ReadEndingsRequest, _world_pb2.ReadEndingsResponse]
+    """Instances whose end customers have asked for, in the order of asking, at most 5,000."""
+    SetArrivals: _grpc.UnaryUnaryMultiCallable[_world_pb2.SetArrivalsRequest, _world_pb2.SetArrivalsResponse]
+    """How many launches arrive in an AZ from now on."""
+
+@_typing.type_check_only
+class CustomersServiceAsyncStub(CustomersServiceStub):
+    """Customers that launch instances, and what came of it."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ReadLaunches: _aio.UnaryUnaryMultiCallable[_world_pb2.ReadLaunchesRequest, _world_pb2.ReadLaunchesResponse]  # type: ignore[assignment]
+    """What came of launches, in the order of their ends, at most 5,000: ask again after
+    the last.
+    """
+    ReadEndings: _aio.UnaryUnaryMultiCallable[_world_pb2.ReadEndingsRequest, _world_pb2.ReadEndingsResponse]  # type: ignore[assignment]
+    """Instances whose end customers have asked for, in the order of asking, at most 5,000."""
+    SetArrivals: _aio.UnaryUnaryMultiCallable[_world_pb2.SetArrivalsRequest, _world_pb2.SetArrivalsResponse]  # type: ignore[assignment]
+    """How many launches arrive in an AZ from now on."""
+
+class CustomersServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Customers that launch instances, and what came of it."""
+
+    @_abc_1.abstractmethod
+    def ReadLaunches(
+        self,
+        request: _world_pb2.ReadLaunchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_world_pb2.ReadLaunchesResponse, _abc.Awaitable[_world_pb2.ReadLaunchesResponse]]:
+        """What came of launches, in the order of their ends, at most 5,000: ask again after
+        the last.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadEndings(
+        self,
+        request: _world_pb2.ReadEndingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_world_pb2.ReadEndingsResponse, _abc.Awaitable[_world_pb2.ReadEndingsResponse]]:
+        """Instances whose end customers have asked for, in the order of asking, at most 5,000."""
+
+    @_abc_1.abstractmethod
+    def SetArrivals(
+        self,
+        request: _world_pb2.SetArrivalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_world_pb2.SetArrivalsResponse, _abc.Awaitable[_world_pb2.SetArrivalsResponse]]:
+        """How many launches arrive in an AZ from now on."""
+
+def add_CustomersServiceServicer_to_server(servicer: CustomersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class EndpointServiceStub:
     """What a load balancer serves."""
 

@@ -86,3 +86,15 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     error = UnknownNameError("zone", "regionel", ["fips", "regional"])
     assert error.fields == {"zone": "unknown name 'regionel'; did you mean 'regional'?"}
     assert UnknownNameError("zone", "x", []).fields == {"zone": "unknown name 'x'"}
+
+
+@pytest.mark.parametrize("retry_after_s", [0.0, 0.25, 12.5, 86_400.0])
+def test_when_to_come_back_arrives(retry_after_s: float) -> None:
+    sent = ParentNotLatestError("later", retry_after_s=retry_after_s)
+    received = error_from_rpc(as_received(sent))
+    assert received.retry_after_s == retry_after_s
+    assert received.reason == "PARENT_NOT_LATEST"
+
+
+def test_an_error_that_says_nothing_of_time_asks_for_none() -> None:
+    assert error_from_rpc(as_received(ReplyLostError("lost"))).retry_after_s is None

@@ -137,7 +137,7 @@ async def test_a_report_passes_its_fault_point() -> None:
     world.faults.inject(Fault(Selector("world.report"), Drop(), count=1))
     with pytest.raises(InjectedError, match=r"world\.report: UNAVAILABLE"):
         await world.report()
-    with pytest.raises(ReplyLostError, match="the report is lost"):
+    with pytest.raises(ReplyLostError, match=r"world\.report: the reply is lost"):
         await world.report()
     assert len(await world.report()) == 24
     assert world.faults.times_reached["world.report"] == 3
