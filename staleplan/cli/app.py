@@ -12,6 +12,7 @@ from staleplan.cli.drill import app as drill_app
 from staleplan.cli.drill import replay
 from staleplan.cli.errors import CommandError
 from staleplan.cli.fault import app as fault_app
+from staleplan.cli.launch import launch
 from staleplan.cli.ops import app as ops_app
 from staleplan.cli.resolve import resolve
 from staleplan.cli.safeguard import app as safeguard_app
@@ -48,7 +49,7 @@ app = typer.Typer(
     help="An executable post-mortem of AWS us-east-1, 19-20 October 2025.",
     epilog="Begin with: staleplan up --mode buggy --drill",
 )
-for command in (up, down, status, resolve, check, replay):
+for command in (up, down, status, resolve, launch, check, replay):
     app.command()(command)
 app.add_typer(drill_app, name="drill")
 app.add_typer(fault_app, name="fault")

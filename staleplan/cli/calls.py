@@ -11,6 +11,7 @@ import grpc
 from staleplan.cli.errors import CommandError, nearest
 from staleplan.runtime.errors import RemoteError, error_from_rpc
 from staleplan.stack.book import StackBook
+from staleplan.stack.settings import SERVICES
 from staleplan.store_client import StoreClient
 
 T = TypeVar("T")
@@ -24,6 +25,11 @@ PATIENCE_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest reply, bytes, as the services have it: a plan of 200,000 records is 16 MiB.
 Not imported from there, which would load the telemetry and take half a second."""
+
+
+def services_of(book: StackBook) -> list[str]:
+    """Return the services of a stack, in the order of starting."""
+    return [each for each in SERVICES if each in book.addresses]
 
 
 class Lines:

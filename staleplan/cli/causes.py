@@ -21,6 +21,11 @@ WORTH_TELLING = 3
 """Retries in a row that are told: one or two are how enactors share. Source: R10."""
 
 
+WORTH_WAITING_S = 30.0
+"""Incident seconds in the queue that are told: as long as an attempt lasts, unless
+told otherwise. Whoever waits longer waits in vain. Source: R28."""
+
+
 class Severity(StrEnum):
     """Whether customers or operators are without something, or may soon be."""
 
@@ -49,6 +54,7 @@ def find_causes(status: StackStatus) -> list[Cause]:
         *_dead_services(status),
         *_held_back(status),
         *_retries(status),
+        *_fleet(status),
     )
     return sorted(causes, key=lambda cause: cause.severity is not Severity.RED)
 
@@ -165,6 +171,37 @@ def _retries(status: StackStatus) -> Iterator[Cause]:
             f"enactor-{az}: tried {stuck[0]}{more} {enactor.retries_in_a_row} times in "
             f"a row, with plan {enactor.generation_in_hand}: {why}",
         )
+
+
+def _fleet(status: StackStatus) -> Iterator[Cause]:
+    """Why launches fail, and what operators did about it. Source: R26-R30."""
+    for az, host in status.fleet.items():
+        lost = f"dwfm-{az}: {host.leases} of {host.droplets} droplets have a lease"
+        short = host.leases < host.droplets
+        if host.store_is_away:
+            yield Cause(
+                Severity.RED if short else Severity.YELLOW,
+                f"{lost}, and DynamoDB is away"
+                + ("" if short else ": they are held until it is back"),
+            )
+        elif short and host.oldest_wait_s > WORTH_WAITING_S:
+            yield Cause(
+                Severity.RED,
+                f"{lost}, and {host.queued} pieces of work wait, the oldest for "
+                f"{host.oldest_wait_s:.0f} s; {host.late} were done too late",
+                f"{_at(status, f'staleplan ops throttle 0.1 --az {az}')} && "
+                f"{_at(status, f'staleplan ops restart dwfm --az {az}')}",
+            )
+        elif short and host.leases_expired:
+            yield Cause(Severity.YELLOW, f"{lost}; it is taking the others")
+        if host.throttle_per_s or host.draining:
+            done = "drained" if host.draining else f"{host.throttle_per_s:g} a second"
+            lift = "drain --end" if host.draining else "throttle 0"
+            yield Cause(
+                Severity.YELLOW,
+                f"dwfm-{az}: an operator limits new work: {done}",
+                _at(status, f"staleplan ops {lift} --az {az}"),
+            )
 
 
 def _at(status: StackStatus, command: str) -> str:

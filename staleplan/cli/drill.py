@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from staleplan.drills.runner import Order
     from staleplan.runtime.settings import Mode
 
-DRILLS = {"dns-race": "a late enactor overwrites a newer plan, and clean-up deletes it"}
+DRILLS = {
+    "dns-race": "a late enactor overwrites a newer plan, and clean-up deletes it",
+    "lease-storm": "DynamoDB goes and comes back, and the fleet wants all its leases",
+}
 
 T = TypeVar("T")
 
@@ -51,6 +54,53 @@ DatabaseOption = Annotated[
 ]
 
 
+SafeguardOption = Annotated[
+    list[str] | None, typer.Option(help="FIELD=on|off; may be repeated.")
+]
+AblateOption = Annotated[
+    bool, typer.Option(help="Each safeguard alone, and all but each.")
+]
+CountOption = Annotated[int, typer.Option(min=1, help="Seeds, one after another.")]
+FaultOption = Annotated[bool, typer.Option(help="Without: nothing goes wrong.")]
+
+NaturalOption = Annotated[
+    bool, typer.Option(help="dns-race: only starve the late enactor, and see.")
+]
+ScheduleOption = Annotated[
+    Path | None,
+    typer.Option(help="dns-race: replay what `check --save` wrote, live."),
+]
+EndpointsOption = Annotated[
+    int,
+    typer.Option(min=0, max=1_000_000, help="dns-race: account-specific endpoints."),
+]
+ProcessesOption = Annotated[
+    bool, typer.Option(help="dns-race: each service as its own process.")
+]
+
+FleetOption = Annotated[
+    int | None,
+    typer.Option(min=16, max=200_000, help="lease-storm: droplets; 1,000, live 72."),
+]
+OutageOption = Annotated[
+    float | None,
+    typer.Option(
+        min=10, max=10_800, help="lease-storm: seconds without DynamoDB; the night's."
+    ),
+]
+LoadOption = Annotated[
+    float,
+    typer.Option(min=0.4, max=20, help="lease-storm: work, in times of capacity."),
+]
+SweepOption = Annotated[
+    str | None,
+    typer.Option(help="lease-storm: any of fleet,workers,timeout,load."),
+]
+DocsOption = Annotated[
+    Path, typer.Option(help="lease-storm: where a sweep puts what it measured.")
+]
+
+
 @app.command("list")
 def list_drills(as_json: JsonOption = False) -> None:
     """List the scenarios."""
@@ -65,29 +115,23 @@ def list_drills(as_json: JsonOption = False) -> None:
 def run(
     name: Annotated[str, typer.Argument(help="A scenario: see `drill list`.")],
     mode: ModeOption = Modes.BOTH,
-    safeguard: Annotated[
-        list[str] | None, typer.Option(help="FIELD=on|off; may be repeated.")
+    safeguard: SafeguardOption = None,
+    ablate: AblateOption = False,
+    on: Annotated[
+        Stages | None, typer.Option(help="dns-race: live; lease-storm: sim.")
     ] = None,
-    ablate: Annotated[
-        bool, typer.Option(help="Each safeguard alone, and all but each.")
-    ] = False,
-    on: OnOption = Stages.LIVE,
     seed: SeedOption = 1,
-    count: Annotated[int, typer.Option(min=1, help="Seeds, one after another.")] = 1,
-    natural: Annotated[
-        bool, typer.Option(help="Only starve the late enactor; chance does the rest.")
-    ] = False,
-    fault: Annotated[bool, typer.Option(help="Without: nothing goes wrong.")] = True,
-    schedule: Annotated[
-        Path | None,
-        typer.Option(help="Replay what `check --save` wrote, event by event, live."),
-    ] = None,
-    endpoints: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="Account-specific endpoints.")
-    ] = 2_000,
-    processes: Annotated[
-        bool, typer.Option(help="Each service as its own process.")
-    ] = False,
+    count: CountOption = 1,
+    fault: FaultOption = True,
+    natural: NaturalOption = False,
+    schedule: ScheduleOption = None,
+    endpoints: EndpointsOption = 2_000,
+    processes: ProcessesOption = False,
+    fleet: FleetOption = None,
+    outage: OutageOption = None,
+    load: LoadOption = 0.5,
+    sweep: SweepOption = None,
+    docs: DocsOption = Path("docs"),
     state: StateOption = STATE,
     database_url: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -97,34 +141,60 @@ def run(
         raise CommandError(f"no drill {name!r}; {nearest(name, DRILLS)}")
     if schedule:
         _replay_schedule(schedule, state, database_url, as_json=as_json)
+    if name == "lease-storm":
+        from staleplan.cli import drill_storm
+        from staleplan.sim.fleet import Fleet
+
+        usual = drill_storm.USUAL[(on or Stages.SIM).value]
+        if sweep:
+            drill_storm.sweep(sweep, fleet or usual.droplets, docs, as_json=as_json)
+            return
+        storms = drill_storm.orders(
+            modes=_modes(mode),
+            switched=read_switches(safeguard or (), "dwfm"),
+            ablate=ablate,
+            seeds=range(seed, seed + count),
+            outage_s=(outage or usual.outage_s) if fault else 0.0,
+            fleet=Fleet(fleet or usual.droplets, load=load),
+            on=(on or Stages.SIM).value,
+        )
+        drill_storm.run(storms, state, database_url, as_json=as_json)
     from staleplan.drills.dns_race import Script
     from staleplan.drills.pace import CALM_PACE, DRILL_PACE
-    from staleplan.drills.runner import Order, ablations
+    from staleplan.drills.runner import Order
 
-    switched = read_switches(safeguard or ())
     base = Order(
         mode="buggy",
         script=Script(seed, natural=natural, fault=fault),
-        on=on.value,
-        switched=switched,
+        on=(on or Stages.LIVE).value,
+        switched=read_switches(safeguard or ()),
         pace=DRILL_PACE if fault else CALM_PACE,
         state_folder=state,
         account_endpoints=endpoints,
         processes=processes,
     )
+    orders = _variants(base, _modes(mode), count, ablate=ablate)
+    _report(_run_all(orders, database_url, at_once=2), orders, as_json=as_json)
+
+
+def _variants(
+    base: Order, modes: Sequence[Mode], count: int, *, ablate: bool
+) -> list[Order]:
+    """Order every mode, or every set of safeguards, with so many seeds."""
+    from staleplan.drills.runner import ablations
+
     if ablate:
         variants = [
             replace(base, mode=preset, switched=chosen, title=title)
             for title, preset, chosen in ablations()
         ]
     else:
-        variants = [replace(base, mode=each) for each in _modes(mode)]
-    orders = [
-        replace(each, script=replace(each.script, seed=seed + more))
+        variants = [replace(base, mode=each) for each in modes]
+    return [
+        replace(each, script=replace(each.script, seed=base.script.seed + more))
         for more in range(count)
         for each in variants
     ]
-    _report(_run_all(orders, database_url, at_once=2), orders, as_json=as_json)
 
 
 def replay(
@@ -170,7 +240,7 @@ def _replay_schedule(
         return await replay_live(schedule, url, state)
 
     try:
-        replayed = _on_postgres(play, database_url, state)
+        replayed = on_postgres(play, database_url, state)
     except ValueError as error:
         raise CommandError(f"{path}: {error}") from error
     schedule_report.show(replayed, as_json=as_json)
@@ -207,10 +277,10 @@ def _run_all(
             tasks = [group.create_task(run_one(order)) for order in orders]
         return [task.result() for task in tasks]
 
-    return _on_postgres(run_each, database_url, orders[0].state_folder)
+    return on_postgres(run_each, database_url, orders[0].state_folder)
 
 
-def _on_postgres(
+def on_postgres(
     play: Callable[[str], Coroutine[None, None, T]],
     database_url: str | None,
     state: Path,

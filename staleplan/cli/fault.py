@@ -22,8 +22,11 @@ app = typer.Typer(
 )
 
 SERVICE_OF = {"planner": "planner", "dns_store": "dns-store"}
-"""The service that has a point, by the point's prefix; the enactors have theirs in
-every availability zone, and every other point is the world's."""
+"""The service that has a point, by the point's prefix; enactors and DWFM hosts have
+theirs in every availability zone, and every other point is the world's."""
+
+IN_EVERY_AZ = ("enactor", "dwfm")
+"""Prefixes of the points that a service of each availability zone has."""
 
 
 @app.command("points")
@@ -45,9 +48,10 @@ def inject(
         str | None, typer.Option(help="Where; else the point's own service.")
     ] = None,
     az: Annotated[
-        str | None, typer.Option(help="a, b or c; else every enactor.")
+        str | None, typer.Option(help="a, b or c; else in every one.")
     ] = None,
     zone: Annotated[str | None, typer.Option(help="Only for this zone.")] = None,
+    droplet: Annotated[str | None, typer.Option(help="Only for this droplet.")] = None,
     delay: Annotated[float | None, typer.Option(help="Wait, incident seconds.")] = None,
     pause: Annotated[
         bool, typer.Option("--pause", help="Wait until cleared, or --until.")
@@ -99,30 +103,33 @@ def inject(
     book = find_book(state, stack)
     fault = pb.Fault(
         point=point,
-        labels={"zone": zone} if zone else {},
+        labels={k: v for k, v in (("zone", zone), ("droplet", droplet)) if v},
         count=count,
         probability=probability,
         for_s=for_s,
         **chosen,
     )
-    where = _services(point, service, az)
+    where = _services(book, point, service, az)
     ids = perform(book, lambda lines: _inject(lines, where, fault, until))
     show({"injected": ids}, lambda to: to.print("\n".join(ids)), as_json=as_json)
 
 
-def _services(point: str, service: str | None, az: str | None) -> list[str]:
-    """Find who has a point: one service, or the enactor of every AZ."""
-    from staleplan.cli.calls import choose
-    from staleplan.stack.settings import AZS, SERVICES
+def _services(
+    book: "StackBook", point: str, service: str | None, az: str | None
+) -> list[str]:
+    """Find who has a point: one service, or that of every AZ."""
+    from staleplan.cli.calls import choose, services_of
+    from staleplan.stack.settings import AZS
 
+    running = services_of(book)
     if service:
-        return [choose("service", service, SERVICES)]
+        return [choose("service", service, running)]
     prefix = point.partition(".")[0]
-    if prefix == "enactor":
+    if prefix in IN_EVERY_AZ:
         azs = [choose("availability zone", az, AZS)] if az else AZS
-        return [f"enactor-{each}" for each in azs]
+        return [choose("service", f"{prefix}-{each}", running) for each in azs]
     if az:
-        raise CommandError(f"--az is for enactors, {point} is not theirs")
+        raise CommandError(f"--az is for enactors and DWFM, {point} is not theirs")
     return [SERVICE_OF.get(prefix, "world")]
 
 
@@ -144,14 +151,13 @@ async def _inject(
 def _until(book: "StackBook", paused: str, text: str) -> "pb.Until":
     """Read POINT@SERVICE[,LABEL=VALUE]."""
     from protos.runtime.v1 import runtime_pb2 as pb
-    from staleplan.cli.calls import choose
+    from staleplan.cli.calls import choose, services_of
     from staleplan.runtime.fault_spec import POINTS
-    from staleplan.stack.settings import SERVICES
 
     place, *pairs = text.split(",")
     point, _, service = place.partition("@")
     choose("fault point", point, list(POINTS))
-    choose("service", service, SERVICES)
+    choose("service", service, services_of(book))
     labels = dict(pair.partition("=")[::2] for pair in pairs)
     address = "" if service == paused else book.addresses[service]
     return pb.Until(address=address, point=point, labels=labels)
@@ -185,9 +191,10 @@ def list_faults(
 
 async def listed(lines: "Lines") -> list[dict[str, Any]]:
     """Read the faults of all services."""
-    from staleplan.stack.settings import SERVICES
+    from staleplan.cli.calls import services_of
 
-    return [fault for each in SERVICES for fault in await faults_at(lines, each)]
+    services = services_of(lines.book)
+    return [fault for each in services for fault in await faults_at(lines, each)]
 
 
 async def faults_at(lines: "Lines", service: str) -> list[dict[str, Any]]:

@@ -1,12 +1,13 @@
 """`staleplan ops`: what operators see and do while no enactor works. Source: R20.
 
-All but `restart` and `force` need the DNS store and nothing else.
+All but `restart`, `force`, `throttle` and `drain` need the DNS store and nothing else.
 """
 
 import asyncio
 import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +29,7 @@ app = typer.Typer(
 OperatorOption = Annotated[
     str, typer.Option(default_factory=getpass.getuser, help="Who asks, for the audit.")
 ]
+AzOption = Annotated[str | None, typer.Option(help="a, b or c; else every one.")]
 ZoneArgument = Annotated[str, typer.Argument(help="Such as regional, accounts-000.")]
 
 
@@ -249,19 +251,34 @@ async def _choose(
     return chosen
 
 
+class Restartable(StrEnum):
+    """What operators restart."""
+
+    ENACTOR = "enactor"
+    DWFM = "dwfm"
+
+
 @app.command("restart")
 def restart(
     operator: OperatorOption,
-    az: Annotated[str | None, typer.Option(help="a, b or c; else every one.")] = None,
+    what: Annotated[
+        Restartable, typer.Argument(help="enactor, or dwfm: its queue is cleared.")
+    ] = Restartable.ENACTOR,
+    az: AzOption = None,
     stack: StackOption = None,
     state: StateOption = STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Make enactors abandon the plan in hand and start from the newest."""
+    """Make enactors start from the newest plan, or DWFM hosts with an empty queue."""
     from staleplan.cli.calls import choose, perform
     from staleplan.cli.stacks import find_book
     from staleplan.stack.settings import AZS
 
+    if what is Restartable.DWFM:
+        from staleplan.cli import ops_fleet
+
+        ops_fleet.restart(operator, az, stack, state, as_json=as_json)
+        return
     azs = [choose("availability zone", az, AZS)] if az else AZS
     book = find_book(state, stack)
 
@@ -277,6 +294,38 @@ def restart(
             to.print(f"enactor-{each} restarted: {had}")
 
     show({"abandoned": abandoned}, render, as_json=as_json)
+
+
+@app.command("throttle")
+def throttle(
+    per_s: Annotated[
+        float, typer.Argument(min=0, help="New work per incident second; 0: no limit.")
+    ],
+    operator: OperatorOption,
+    az: AzOption = None,
+    stack: StackOption = None,
+    state: StateOption = STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Limit how fast DWFM hosts take in new work, or lift the limit."""
+    from staleplan.cli import ops_fleet
+
+    ops_fleet.throttle(per_s, operator, az, stack, state, as_json=as_json)
+
+
+@app.command("drain")
+def drain(
+    operator: OperatorOption,
+    end: Annotated[bool, typer.Option("--end", help="Take launches again.")] = False,
+    az: AzOption = None,
+    stack: StackOption = None,
+    state: StateOption = STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Have DWFM hosts refuse launches; leases are kept."""
+    from staleplan.cli import ops_fleet
+
+    ops_fleet.drain(operator, az, stack, state, end=end, as_json=as_json)
 
 
 async def _restart(lines: "Lines", az: str, operator: str) -> int:

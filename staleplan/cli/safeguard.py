@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from protos.runtime.v1 import runtime_pb2 as pb
     from protos.runtime.v1.runtime_pb2_grpc import SafeguardServiceAsyncStub
     from staleplan.cli.calls import Lines
+    from staleplan.stack.book import StackBook
 
 app = typer.Typer(
     no_args_is_help=True, help="Show and switch safeguards; needs `up --drill`."
 )
 
-GUARDED = ("planner", "enactor-a", "enactor-b", "enactor-c")
-"""Services that have safeguards."""
+UNGUARDED = ("dns-store", "world", "customers")
+"""Services that have no safeguards."""
 
 VALUES = {"on": True, "off": False}
 
@@ -35,7 +36,8 @@ def list_safeguards(
     from staleplan.cli.calls import perform
     from staleplan.cli.stacks import find_book
 
-    found = perform(find_book(state, stack), lambda lines: _read(lines, GUARDED))
+    book = find_book(state, stack)
+    found = perform(book, lambda lines: _read(lines, guarded(book)))
     _show(found, as_json=as_json)
 
 
@@ -45,21 +47,21 @@ def set_safeguards(
         list[str],
         typer.Argument(
             metavar="SERVICE.FIELD=on|off ...",
-            help="As enactor.pause_switch=off, for every enactor, or for enactor-a.",
+            help="As enactor.pause_switch=off: for every enactor, or for enactor-a.",
         ),
     ],
     stack: StackOption = None,
     state: StateOption = STATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Switch safeguards, from the next pass on."""
+    """Switch safeguards: from an enactor's next pass on, those of DWFM at once."""
     from staleplan.cli.calls import perform
     from staleplan.cli.stacks import find_book
 
     book = find_book(state, stack)
 
     async def work(lines: "Lines") -> "Mapping[str, pb.GetResponse]":
-        before = await _read(lines, GUARDED)
+        before = await _read(lines, guarded(book))
         wanted = _wanted(values, {name: has.effective for name, has in before.items()})
         for service, fields in wanted.items():
             await _set(lines, service, fields)
@@ -80,11 +82,19 @@ def _wanted(
         service, _, field = name.partition(".")
         if value not in VALUES:
             raise CommandError(f"{each!r}: a safeguard is on or off, as in {name}=on")
-        choose("service", service, ["enactor", *known])
+        groups = [each.partition("-")[0] for each in known]
+        choose("service", service, list(dict.fromkeys([*groups, *known])))
         for one in [k for k in known if service in (k, k.partition("-")[0])]:
             choose(f"safeguard of {service}", field, list(known[one]))
             wanted.setdefault(one, {})[field] = VALUES[value]
     return wanted
+
+
+def guarded(book: "StackBook") -> list[str]:
+    """Return the services of a stack that have safeguards."""
+    from staleplan.cli.calls import services_of
+
+    return [each for each in services_of(book) if each not in UNGUARDED]
 
 
 def safeguards_of(lines: "Lines", service: str) -> "SafeguardServiceAsyncStub":

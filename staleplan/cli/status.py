@@ -59,6 +59,8 @@ def _render(to: "Console", status: "StackStatus", causes: "list[Cause]") -> None
     to.print(_services(status))
     to.print(_groups(status))
     to.print(_enactors(status))
+    if status.fleet:
+        to.print(_fleet(status))
     _render_drill(to, status)
 
 
@@ -111,6 +113,30 @@ def _enactors(status: "StackStatus") -> "Table":
             style="yellow" if each.retries_in_a_row else None,
         )
     return table
+
+
+def _fleet(status: "StackStatus") -> "Table":
+    from rich.table import Table
+
+    columns = ("leases", "instances", "queue", "oldest", "workers", "late", "throttle")
+    table = Table("DWFM", *columns, box=None)
+    for az, each in status.fleet.items():
+        table.add_row(
+            f"dwfm-{az}",
+            f"{each.leases}/{each.droplets}",
+            str(each.instances),
+            str(each.queued),
+            f"{each.oldest_wait_s:g} s" if each.queued else "",
+            f"{each.busy}/{each.workers}",
+            str(each.late or ""),
+            "drained" if each.draining else _per_second(each.throttle_per_s),
+            style="yellow" if each.leases < each.droplets else None,
+        )
+    return table
+
+
+def _per_second(limit: float) -> str:
+    return f"{limit:g}/s" if limit else ""
 
 
 def _render_drill(to: "Console", status: "StackStatus") -> None:

@@ -10,25 +10,28 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from dwfm import safeguards as of_dwfm
 from enactor import safeguards as of_enactor
 from planner import safeguards as of_planner
+from protos.dwfm.v1 import dwfm_pb2
+from protos.dwfm.v1.dwfm_pb2_grpc import DwfmServiceStub
 from protos.enactor.v1 import enactor_pb2
 from protos.enactor.v1.enactor_pb2_grpc import EnactorServiceStub
 from protos.planner.v1 import planner_pb2
 from protos.planner.v1.planner_pb2_grpc import PlannerServiceStub
 from protos.runtime.v1 import runtime_pb2
-from staleplan.cli.calls import Lines
+from staleplan.cli.calls import Lines, services_of
 from staleplan.cli.errors import CommandError
 from staleplan.cli.fault import faults_at
 from staleplan.cli.ops import group_of
 from staleplan.cli.ops_show import lock_words, missing_trees
 from staleplan.cli.resolve import Answer, ask
-from staleplan.cli.safeguard import GUARDED, safeguards_of
+from staleplan.cli.safeguard import guarded, safeguards_of
 from staleplan.cli.stacks import is_supervised
 from staleplan.model import Plan, ZoneView
 from staleplan.runtime.errors import RemoteError
 from staleplan.runtime.settings import Mode
-from staleplan.stack.settings import AZS, SERVICES
+from staleplan.stack.settings import AZS
 
 T = TypeVar("T")
 
@@ -43,6 +46,10 @@ PRESETS: Mapping[str, Mapping[Mode, Mapping[str, bool]]] = {
     "enactor": {
         "buggy": asdict(of_enactor.BUGGY),
         "fixed": asdict(of_enactor.FIXED),
+    },
+    "dwfm": {
+        "buggy": asdict(of_dwfm.BUGGY),
+        "fixed": asdict(of_dwfm.FIXED),
     },
 }
 
@@ -90,6 +97,26 @@ class EnactorStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class DwfmStatus:
+    """One DWFM host. Units: `oldest_wait_s` incident seconds."""
+
+    droplets: int
+    leases: int
+    instances: int
+    queued: int
+    workers: int
+    busy: int
+    oldest_wait_s: float
+    store_is_away: bool
+    throttle_per_s: float
+    """New work per incident second; 0: no limit."""
+    draining: bool
+    leases_expired: int
+    late: int
+    """Work that was done when nobody waited for it any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeldPlan:
     """A plan that waits for an operator to force it. Units: `removed` is a share."""
 
@@ -112,6 +139,7 @@ class StackStatus:
     paused: bool = False
     groups: tuple[GroupStatus, ...] = ()
     enactors: Mapping[str, EnactorStatus] = field(default_factory=dict)
+    fleet: Mapping[str, DwfmStatus] = field(default_factory=dict)
     held: HeldPlan | None = None
     faults: tuple[Mapping[str, Any], ...] = ()
     switched: Mapping[str, bool] = field(default_factory=dict)
@@ -128,6 +156,7 @@ async def read_stack(lines: Lines, folder: Path) -> StackStatus:
         about = parts.create_task(_or(lines.store.describe(), None, errors))
         groups = parts.create_task(_or(_groups(lines), (), errors))
         enactors = parts.create_task(_enactors(lines))
+        fleet = parts.create_task(_fleet(lines))
         held = parts.create_task(_or(_held(lines), None))
         faults = parts.create_task(_faults(lines))
         switched = parts.create_task(_switched(lines))
@@ -143,6 +172,7 @@ async def read_stack(lines: Lines, folder: Path) -> StackStatus:
         bool(region and region.paused),
         groups.result(),
         enactors.result(),
+        fleet.result(),
         held.result(),
         faults.result(),
         switched.result(),
@@ -164,7 +194,8 @@ async def _or(part: Awaitable[T], otherwise: T, errors: list[str] | None = None)
 
 
 async def _services(lines: Lines) -> tuple[ServiceStatus, ...]:
-    return tuple(await asyncio.gather(*(_service(lines, each) for each in SERVICES)))
+    services = services_of(lines.book)
+    return tuple(await asyncio.gather(*(_service(lines, each) for each in services)))
 
 
 async def _service(lines: Lines, service: str) -> ServiceStatus:
@@ -229,6 +260,31 @@ async def _enactor(lines: Lines, az: str) -> EnactorStatus | None:
     )
 
 
+async def _fleet(lines: Lines) -> dict[str, DwfmStatus]:
+    azs = [az for az in AZS if f"dwfm-{az}" in lines.book.addresses]
+    parts = await asyncio.gather(*(_or(_dwfm(lines, az), None) for az in azs))
+    return {az: part for az, part in zip(azs, parts, strict=True) if part}
+
+
+async def _dwfm(lines: Lines, az: str) -> DwfmStatus | None:
+    stub = DwfmServiceStub(lines.to(f"dwfm-{az}"))
+    reply = await stub.Describe(dwfm_pb2.DescribeRequest())
+    return DwfmStatus(
+        reply.droplets,
+        reply.leases,
+        reply.instances,
+        reply.queued,
+        reply.workers,
+        reply.running,
+        round(reply.oldest_wait_s, 1),
+        reply.store_is_away,
+        reply.throttle_per_s,
+        reply.draining,
+        reply.counts.leases_expired,
+        reply.counts.late,
+    )
+
+
 async def _held(lines: Lines) -> HeldPlan | None:
     stub = PlannerServiceStub(lines.to("planner"))
     reply = await stub.Describe(planner_pb2.DescribeRequest())
@@ -240,7 +296,7 @@ async def _held(lines: Lines) -> HeldPlan | None:
 async def _faults(lines: Lines) -> tuple[Mapping[str, Any], ...]:
     if not lines.book.drill:
         return ()
-    calls = (_or(faults_at(lines, each), []) for each in SERVICES)
+    calls = (_or(faults_at(lines, each), []) for each in services_of(lines.book))
     found = [fault for part in await asyncio.gather(*calls) for fault in part]
     return tuple(fault for fault in found if fault["in_force"])
 
@@ -248,7 +304,8 @@ async def _faults(lines: Lines) -> tuple[Mapping[str, Any], ...]:
 async def _switched(lines: Lines) -> dict[str, bool]:
     if not lines.book.drill:
         return {}
-    parts = await asyncio.gather(*(_or(_differing(lines, s), {}) for s in GUARDED))
+    calls = (_or(_differing(lines, each), {}) for each in guarded(lines.book))
+    parts = await asyncio.gather(*calls)
     return {name: value for part in parts for name, value in part.items()}
 
 

@@ -37,6 +37,10 @@ def up(
     ] = 1.0,
     endpoints: Annotated[int, typer.Option(help="Account-specific endpoints.")] = 2_000,
     load_balancers: Annotated[int, typer.Option(help="Load balancers.")] = 24,
+    fleet: Annotated[
+        bool,
+        typer.Option(help="Droplets, DWFM and customers that launch, or DNS only."),
+    ] = True,
     database_url: Annotated[
         str | None,
         typer.Option(
@@ -55,10 +59,12 @@ def up(
 ) -> None:
     """Start a stack in the background, and wait until every service is ready."""
     from staleplan.cli import stacks
+    from staleplan.stack.settings import DNS_SERVICES, SERVICES
 
     settings = _settings(
         name=stack,
         mode=mode or "fixed",
+        services=SERVICES if fleet else DNS_SERVICES,
         state_folder=state.resolve(),
         database_url=database_url or None,
         account_endpoints=endpoints,

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dns_store.__main__
+import dwfm.__main__
 import enactor.__main__
 import planner.__main__
 import staleplan.world.__main__
+import staleplan.world.launches.__main__
 from dns_store.settings import DnsStoreSettings
+from dwfm.settings import DwfmSettings
 from enactor.settings import EnactorSettings
 from planner.settings import PlannerSettings
 from staleplan.runtime.footing import Footing, footing
@@ -23,10 +26,11 @@ from staleplan.runtime.settings import ServiceSettings
 from staleplan.runtime.telemetry import Exporters
 from staleplan.stack.settings import (
     RESTART_AFTER_S,
-    SERVICES,
     StackSettings,
+    az_of,
     known_ports,
 )
+from staleplan.world.launches.settings import CustomersSettings
 from staleplan.world.settings import WorldSettings
 
 TRACE_FILE = "trace.jsonl"
@@ -45,7 +49,7 @@ class Inside:
     async def running(self) -> AsyncIterator[dict[str, str]]:
         """Run every service until this is left; yields where they answer."""
         async with AsyncExitStack() as stack:
-            for service in SERVICES:
+            for service in self.settings.services:
                 await stack.enter_async_context(self._supervised(service))
             yield self.addresses
 
@@ -100,7 +104,7 @@ class Inside:
         told |= known_ports(service, self.addresses)
 
         def base(settings: ServiceSettings) -> Footing:
-            az = service[-1] if service.startswith("enactor") else ""
+            az = az_of(service)
             return footing(service, settings, self.exporters, az=az, crash=crashed.set)
 
         match service.partition("-")[0]:
@@ -116,10 +120,18 @@ class Inside:
                 of_planner = PlannerSettings(**told)
                 on = base(of_planner)
                 return on, planner.__main__.mount(of_planner, on)
-            case _:
+            case "enactor":
                 of_enactor = EnactorSettings(**told)
                 on = base(of_enactor)
                 return on, enactor.__main__.mount(of_enactor, on)
+            case "dwfm":
+                of_dwfm = DwfmSettings(**told)
+                on = base(of_dwfm)
+                return on, dwfm.__main__.mount(of_dwfm, on)
+            case _:
+                of_customers = CustomersSettings(**told)
+                on = base(of_customers)
+                return on, staleplan.world.launches.__main__.mount(of_customers, on)
 
 
 async def _main(settings: StackSettings) -> None:

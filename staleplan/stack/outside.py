@@ -16,17 +16,27 @@ from pydantic import BaseModel
 
 from staleplan.runtime.logs import BoundLogger
 from staleplan.stack.settings import (
+    DNS_SERVICES,
+    FLEET,
     RESTART_AFTER_S,
-    SERVICES,
     StackSettings,
     known_ports,
 )
 
-WAVES = (SERVICES[:1], SERVICES[1:2], SERVICES[2:])
+WAVES = (
+    DNS_SERVICES[:1],
+    DNS_SERVICES[1:2],
+    (*DNS_SERVICES[2:], *FLEET[:-1]),
+    FLEET[-1:],
+)
 """Services that start side by side: each needs only those of earlier waves."""
 
-MODULES = {"dns-store": "dns_store", "world": "staleplan.world", "planner": "planner"}
-"""What `python -m` runs for a service; every other one is an enactor."""
+MODULES = {
+    "dns-store": "dns_store",
+    "world": "staleplan.world",
+    "customers": "staleplan.world.launches",
+}
+"""What `python -m` runs for a service, unless it is the name without the AZ."""
 
 START_TIMEOUT_S = 60.0
 """Longest start of a service, wall seconds: one takes 2, ten side by side take 20."""
@@ -65,7 +75,8 @@ class Outside:
         """
         keeping: list[asyncio.Task[None]] = []
         try:
-            for wave in WAVES:
+            for each in WAVES:
+                wave = [s for s in each if s in self.settings.services]
                 starts = [self._start(service) for service in wave]
                 for failure in await asyncio.gather(*starts, return_exceptions=True):
                     if failure:
@@ -139,7 +150,8 @@ def command_of(service: str, folder: Path) -> tuple[str, ...]:
     It ends with the stack's folder, which the service ignores: that is how a process
     is told from another one that was given its id later, by us and by who runs `ps`.
     """
-    return (sys.executable, "-m", MODULES.get(service, "enactor"), str(folder))
+    module = MODULES.get(service, service.partition("-")[0])
+    return (sys.executable, "-m", module, str(folder))
 
 
 def why_ended(log: Path) -> str:

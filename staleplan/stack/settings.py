@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from staleplan.runtime.settings import ClockSettings, Mode
 
 AZS = ("a", "b", "c")
-"""Availability zones, each with its own enactor. Source: R4."""
+"""Availability zones, each with its own enactor and DWFM host. Source: R4, R25."""
 
-SERVICES = ("dns-store", "world", "planner", *(f"enactor-{az}" for az in AZS))
+DNS_SERVICES = ("dns-store", "world", "planner", *(f"enactor-{az}" for az in AZS))
+"""What a stack cannot do without, in the order of starting."""
+
+FLEET = (*(f"dwfm-{az}" for az in AZS), "customers")
+"""What launches instances, in the order of starting; a drill of DNS has none of it."""
+
+SERVICES = DNS_SERVICES + FLEET
 """Services of a stack, in the order of starting: each needs only earlier ones."""
 
 RESTART_AFTER_S = 0.5
@@ -25,6 +31,8 @@ class StackSettings(BaseModel):
 
     name: str = Field(default="default", pattern=r"^[a-z][a-z0-9_]{0,30}$")
     mode: Mode = "fixed"
+    services: tuple[str, ...] = DNS_SERVICES
+    """What it runs, in the order of starting."""
     state_folder: Path = Path(".staleplan")
     database_url: str | None = None
     account_endpoints: int = Field(default=2_000, ge=0, le=1_000_000)
@@ -40,6 +48,22 @@ class StackSettings(BaseModel):
     """Further settings of the world, by name."""
     enactor: dict[str, Any] = Field(default_factory=dict)
     """Further settings of every enactor, by name."""
+    dwfm: dict[str, Any] = Field(default_factory=dict)
+    """Further settings of every DWFM host, by name."""
+    customers: dict[str, Any] = Field(default_factory=dict)
+    """Further settings of the customers that launch, by name."""
+
+    @model_validator(mode="after")
+    def services_are_known(self) -> Self:
+        """Refuse services that do not exist, or that need one that starts later."""
+        if self.services != tuple(s for s in SERVICES if s in self.services):
+            raise ValueError(
+                f"services must be some of {', '.join(SERVICES)}, in order"
+            )
+        missing = [each for each in DNS_SERVICES if each not in self.services]
+        if missing:
+            raise ValueError(f"a stack needs {', '.join(missing)}")
+        return self
 
     @property
     def folder(self) -> Path:
@@ -70,6 +94,7 @@ class StackSettings(BaseModel):
                     common
                     | self.world
                     | {
+                        "database_url": self.database_url,
                         "load_balancers": self.load_balancers,
                         "dns_target": addresses["dns"],
                     }
@@ -93,8 +118,36 @@ class StackSettings(BaseModel):
                         "dns_store": addresses["dns-store"],
                     }
                 )
+            case ("dwfm", _, az):
+                return (
+                    common
+                    | self.dwfm
+                    | {
+                        "az": az,
+                        "dns_target": addresses["dns"],
+                        "load_balancer_port": _port_of(addresses["load-balancers"]),
+                        "world": addresses["world"],
+                    }
+                )
+            case ("customers", _, _):
+                return (
+                    common
+                    | self.customers
+                    | {"dwfm": {az: addresses[f"dwfm-{az}"] for az in self._launching}}
+                )
             case _:
                 raise ValueError(f"no service {service!r}")
+
+    @property
+    def _launching(self) -> tuple[str, ...]:
+        """The AZs that have a DWFM host."""
+        return tuple(az for az in AZS if f"dwfm-{az}" in self.services)
+
+
+def az_of(service: str) -> str:
+    """Return the availability zone of a service; empty: it is for all of them."""
+    az = service.rpartition("-")[2]
+    return az if az in AZS else ""
 
 
 def known_ports(service: str, addresses: Mapping[str, str]) -> dict[str, int]:
@@ -105,7 +158,11 @@ def known_ports(service: str, addresses: Mapping[str, str]) -> dict[str, int]:
     if service == "world":
         names["load_balancer_port"] = "load-balancers"
     return {
-        name: int(addresses[known].rpartition(":")[2])
+        name: _port_of(addresses[known])
         for name, known in names.items()
         if known in addresses
     }
+
+
+def _port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])

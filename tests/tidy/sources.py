@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("planner", "enactor", "dns_store", "staleplan")
+PRODUCT = ("planner", "enactor", "dns_store", "dwfm", "staleplan")
 UNWRITTEN = ("__pycache__", "bench-results", "dist", "requirements.lock", "LICENSE")
 
 

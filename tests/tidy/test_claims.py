@@ -15,6 +15,7 @@ from tests.tidy.sources import (
     is_product,
     lines_found,
 )
+from tests.tidy.test_purity import PURE_FILE
 
 # Spelled in parts, so that this file claims nothing.
 CLAIM = re.compile(
@@ -92,16 +93,20 @@ def is_judge(source: Source) -> bool:
 
 
 def misread_safeguards(declared: Source, product: list[Source]) -> Iterator[Finding]:
-    core = declared.path.replace("safeguards.py", "core.py")
+    """Each is read once, by what decides in the same service: its core in most."""
+    folder = declared.path.removesuffix("safeguards.py")
     for name, (line, _) in safeguards_of(declared).items():
         reads = [
-            f"{source.path}:{read}"
-            for source in product
-            for read in reads_of(name, source)
+            (source.path, read) for source in product for read in reads_of(name, source)
         ]
-        if len(reads) != 1 or not reads[0].startswith(f"{core}:"):
-            wrong = f"{name} is read at {reads or 'no place'}, not once, in {core}"
+        if len(reads) != 1 or not decides(reads[0][0], folder):
+            places = [f"{path}:{read}" for path, read in reads] or "no place"
+            wrong = f"{name} is read at {places}, not once, in a core of {folder}"
             yield Finding(declared.path, line, wrong)
+
+
+def decides(path: str, folder: str) -> bool:
+    return path.startswith(folder) and PURE_FILE.fullmatch(path) is not None
 
 
 SAFEGUARDS = [s for s in PYTHON if is_product(s) and safeguards_of(s)]
@@ -128,6 +133,7 @@ def test_false_claims_are_found() -> None:
 
 def test_safeguards_are_documented() -> None:
     assert {source.path for source in SAFEGUARDS} >= {
+        "dwfm/safeguards.py",
         "enactor/safeguards.py",
         "planner/safeguards.py",
     }

@@ -119,7 +119,7 @@ def unknown_commands(source: Source) -> Iterator[Finding]:
 
 
 def test_each_service_has_its_essay() -> None:
-    assert services() == ["dns_store", "enactor", "planner", "staleplan/world"]
+    assert services() == ["dns_store", "dwfm", "enactor", "planner", "staleplan/world"]
     demand(short_essays, [read(f"{folder}/__init__.py") for folder in services()])
 
 

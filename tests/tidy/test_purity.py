@@ -9,14 +9,17 @@ import pytest
 from tests.tidy.sources import PYTHON, Finding, Source, demand, is_product, lines_found
 
 PURE_FILE = re.compile(
-    r"(\w+|staleplan/world)/(core|model)\.py"
+    r"(\w+|staleplan/world|staleplan/world/launches)/(core|model)\.py"
+    r"|staleplan/world/droplets\.py"
+    r"|dwfm/(host|launches|operations|work_queue)\.py"
     r"|(?!staleplan/runtime/)[\w/]+/safeguards\.py"
     r"|staleplan/(model\.py|spec/\w+\.py)"
 )
 PURE_IMPORT = re.compile(
     r"__future__|abc|bisect|collections|dataclasses|enum|functools|hashlib|heapq"
     r"|ipaddress|itertools|math|operator|re|struct|types|typing|string"
-    r"|staleplan\.(model|spec)|(\w+|staleplan\.world)\.(core|model|safeguards)"
+    r"|dwfm(?!\.)|dwfm\.(host|launches|operations|work_queue)"
+    r"|staleplan\.(model|spec)|(\w+|staleplan\.world(\.launches)?)\.(core|model|safeguards)"
 )
 
 
@@ -61,6 +64,11 @@ PURE = tuple(source for source in PYTHON if is_pure(source))
 def test_the_files_that_decide_are_known() -> None:
     assert {source.path for source in PURE} >= {
         "dns_store/core.py",
+        "dwfm/core.py",
+        "dwfm/host.py",
+        "dwfm/launches.py",
+        "dwfm/operations.py",
+        "dwfm/work_queue.py",
         "enactor/core.py",
         "enactor/model.py",
         "enactor/safeguards.py",
@@ -88,6 +96,7 @@ def test_cores_import_nothing_that_acts() -> None:
         "from staleplan.modelling import x",
         "from protos.world.v1 import world_pb2",
         "from dns_store.store import Store",
+        "from dwfm.driver import Driver",
         "from . import driver",
     ],
 )
