@@ -92,10 +92,18 @@ bench: setup ## measure beside the references; tables here, JSON in bench-result
 	    $(bin)/python "$$bench" --json "bench-results/$$(basename "$$bench" .py).json" || missed=1; \
 	done; exit $$missed
 
+.PHONY: storm-tables
+storm-tables: setup ## measure the tables and pictures of docs/lease-storm.md anew
+	@$(bin)/staleplan drill run lease-storm --sweep fleet,workers,timeout,load --fleet 100
+
 .PHONY: drill-full
-drill-full: setup ## the race, 200 times held open and 200 times left to chance
+drill-full: setup ## the drills at their full sizes: two hours
 	@$(bin)/staleplan drill run dns-race --mode fixed --count 200
 	@$(bin)/staleplan drill run dns-race --mode fixed --count 200 --natural
+	@$(bin)/staleplan drill run lease-storm --fleet 10000
+	@$(bin)/staleplan drill run lease-storm --fleet 10000 --safeguard hold_leases_when_store_is_down=off --mode fixed
+	@$(bin)/staleplan drill run lease-storm --fleet 100000 --mode fixed
+	@$(bin)/staleplan drill run lease-storm --fleet 16 --count 20 --mode fixed
 
 .PHONY: check-full
 check-full: setup ## the model checker at its full sizes: half an hour, 8 GB

@@ -23,7 +23,7 @@ from tests.commands import Commands, until
 NAME = "cli_buggy"
 ENDPOINT = "dynamodb.us-east-1.example"
 REGIONAL = ZoneName("regional")
-SMALL = ("--endpoints", "320", "--speed", "20", "--one-process")
+SMALL = ("--endpoints", "320", "--speed", "20", "--one-process", "--no-fleet")
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,13 @@ import pytest
 
 from staleplan.cli.stacks import is_ours
 from staleplan.runtime.postgres import is_running
+from staleplan.stack import settings
 from staleplan.stack.outside import command_of
 from tests.commands import Commands, until
 
 NAME = "processes"
 ENDPOINT = "dynamodb.us-east-1.example"
-SERVICES = {"dns-store", "world", "planner", "enactor-a", "enactor-b", "enactor-c"}
+SERVICES = set(settings.SERVICES)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from staleplan.cli.causes import find_causes
 from staleplan.cli.resolve import NO_ANSWER, Answer
 from staleplan.cli.status_read import (
+    DwfmStatus,
     EnactorStatus,
     GroupStatus,
     HeldPlan,
@@ -165,3 +166,76 @@ def test_retries_are_told_when_they_are_many_and_still_in_vain(
     )
     line = "enactor-c: tried fips 3 times in a row, with plan 12: another one has"
     assert [each[: len(line)] for each in lines(status)] == [line] * told
+
+
+# --- DWFM ---------------------------------------------------------------------------
+
+HOST = DwfmStatus(
+    droplets=16,
+    leases=16,
+    instances=40,
+    queued=0,
+    workers=2,
+    busy=1,
+    oldest_wait_s=0.0,
+    store_is_away=False,
+    throttle_per_s=0.0,
+    draining=False,
+    leases_expired=0,
+    late=0,
+)
+
+
+def with_host(**changed: Any) -> StackStatus:
+    return replace(WELL, fleet={"a": replace(HOST, **changed)})
+
+
+def test_a_fleet_with_its_leases_is_well() -> None:
+    assert lines(with_host()) == []
+
+
+def test_leases_that_are_held_without_dynamodb_are_told() -> None:
+    (line,) = lines(with_host(store_is_away=True))
+    assert line == (
+        "dwfm-a: 16 of 16 droplets have a lease, and DynamoDB is away: they are held "
+        "until it is back"
+    )
+
+
+def test_leases_that_run_out_are_red() -> None:
+    (cause,) = find_causes(with_host(store_is_away=True, leases=3))
+    assert str(cause) == ("dwfm-a: 3 of 16 droplets have a lease, and DynamoDB is away")
+    assert cause.severity == "red"
+
+
+def test_a_storm_names_its_queue_and_what_ended_it() -> None:
+    """R28, R29."""
+    status = with_host(leases=3, queued=500, oldest_wait_s=412.4, late=71)
+    (line,) = lines(status)
+    assert line == (
+        "dwfm-a: 3 of 16 droplets have a lease, and 500 pieces of work wait, the "
+        "oldest for 412 s; 71 were done too late. Repair: staleplan ops throttle 0.1 "
+        "--az a && staleplan ops restart dwfm --az a"
+    )
+
+
+def test_a_recovery_under_way_is_yellow() -> None:
+    recovering = {"leases": 3, "queued": 4, "oldest_wait_s": 9.0}
+    (cause,) = find_causes(with_host(**recovering, leases_expired=16))
+    assert str(cause).endswith("it is taking the others")
+    assert cause.severity == "yellow"
+    assert lines(with_host(**recovering)) == [], "it has just begun"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"throttle_per_s": 0.5}, "0.5 a second. Repair: staleplan ops throttle 0"),
+        ({"draining": True}, "drained. Repair: staleplan ops drain --end"),
+    ],
+)
+def test_what_operators_limit_is_told_with_its_end(
+    changed: dict[str, Any], told: str
+) -> None:
+    (line,) = lines(with_host(**changed))
+    assert line == f"dwfm-a: an operator limits new work: {told} --az a"
