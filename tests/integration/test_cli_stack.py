@@ -253,7 +253,7 @@ def set_regional(commands: Commands, request: world_pb2.SetLoadBalancerRequest) 
         ),
         (
             ("fault", "inject", "dynamodb.call", "--drop", "--az", "a"),
-            "--az is for enactors, dynamodb.call is not theirs",
+            "--az is for enactors and DWFM, dynamodb.call is not theirs",
         ),
         (
             ("fault", "inject", "enactor.before_pass", "--drop", "--until", "x@y"),

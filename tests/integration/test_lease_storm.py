@@ -33,6 +33,11 @@ async def test_both_modes_as_expected(database_url: str, tmp_path: Path) -> None
         return await run_live(order, tmp_path, database_url)
 
     buggy, fixed = await run("buggy"), await run("fixed")
+    for each in (buggy, fixed):
+        if each.verdict is Verdict.VOID:
+            # The fleet was not steady before anything was done to it: other work of
+            # this machine kept calls from being answered, and nothing is proven.
+            pytest.skip(f"{each.mode}: {each.timeline[-1].event}")
     assert buggy.verdict is fixed.verdict is Verdict.AS_EXPECTED, (buggy, fixed)
     assert all(judged.held for judged in fixed.properties.values())
     assert fixed.measures["leases_lost"] == 0
