@@ -3,8 +3,10 @@
 The simulation and live runs leave the same behind, and nothing in it tells the mode.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from staleplan.spec.property import Violation
 
@@ -184,12 +186,8 @@ class Window:
         waits = [
             b - a for a, b in zip(self.before.waits, self.after.waits, strict=True)
         ]
-        enough, so_far = share * sum(waits), 0
-        for number, count in enumerate(waits, 1):
-            so_far += count
-            if so_far >= enough:
-                return number * WAIT_STEP_S
-        return len(waits) * WAIT_STEP_S
+        within = bisect_left(list(accumulate(waits)), share * sum(waits))
+        return (within + 1) * WAIT_STEP_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,8 @@ class Scene:
             "service_s": 2.0,
             "timeout_s": 100.0,
             "check_interval_s": 60.0,
-            "shortest_lease_ttl_s": 200.0,
-            "longest_lease_ttl_s": 300.0,
+            "shortest_lease_ttl_s": 400.0,
+            "longest_lease_ttl_s": 500.0,
             "margin_s": 1.0,
         }
         chosen = DwfmSettings.model_validate(told | settings)
